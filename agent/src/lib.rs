@@ -1,0 +1,1 @@
+//! Who votes: an agent holds its viewers' connections and fires their tickets.

@@ -1,0 +1,2 @@
+//! The command `voteburst`.
+fn main() {}
