@@ -1,0 +1,175 @@
+//! The plan: what exactly will happen, derived from the scenario alone.
+//!
+//! Every agent derives the plan itself and must come to the same hash, so nothing that matters can differ
+//! between the scenario that was read and the one that is played.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::draw::{Stream, draw, unit};
+use crate::phone::PhoneKind;
+use crate::scenario::Scenario;
+
+/// Version of the wire protocol and of the rules by which a plan is derived. Part of every plan hash.
+pub const PROTOCOL: u32 = 1;
+
+/// One planned vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its number in the plan: question × viewers + viewer. Not every number is taken, for not everybody votes.
+    pub number: u32,
+    /// Who votes.
+    pub viewer: u32,
+    /// On which question, by position in the scenario.
+    pub question: u16,
+    /// For which choice, by position in the question.
+    pub choice: u16,
+    /// When, in nanoseconds after T0.
+    pub planned_ns: u64,
+}
+
+/// What is fixed about one viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// The phone.
+    pub phone: PhoneKind,
+    /// The carrier, by position in the scenario.
+    pub carrier: u16,
+    /// When the viewer opens the app, after the doors open.
+    pub enters_after: Duration,
+}
+
+/// Identifies a plan: SHA-256 over protocol version, canonical scenario and every ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlanHash(pub [u8; 32]);
+
+impl fmt::Display for PlanHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What will happen: the scenario, and the counts and the hash of its tickets.
+///
+/// The tickets themselves are derived where they are needed ([`Plan::tickets_of`]): an agent keeps its own share only.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario it was derived from.
+    pub scenario: Scenario,
+    /// The identity of this plan.
+    pub hash: PlanHash,
+    /// How many votes are planned.
+    pub tickets: u32,
+    /// How many of them for each question and each of its choices.
+    pub choices: Vec<Vec<u32>>,
+    phone_bounds: Vec<f64>,
+    carrier_bounds: Vec<f64>,
+    choice_bounds: Vec<Vec<f64>>,
+}
+
+impl Plan {
+    /// Derives the plan. The same scenario gives the same plan on every machine.
+    #[must_use]
+    pub fn new(scenario: Scenario) -> Self {
+        let phone_bounds = bounds(scenario.audience.phones.iter().map(|(_, share)| *share));
+        let carrier_bounds = bounds(scenario.carriers.list.iter().map(|carrier| carrier.share));
+        let choice_bounds =
+            scenario.questions.iter().map(|question| bounds(question.choices.iter().map(|choice| choice.share))).collect();
+        let choices = scenario.questions.iter().map(|question| vec![0; question.choices.len()]).collect();
+        let mut plan = Self { scenario, hash: PlanHash([0; 32]), tickets: 0, choices, phone_bounds, carrier_bounds, choice_bounds };
+        plan.count_and_hash();
+        plan
+    }
+
+    /// What is fixed about a viewer, by number from 0.
+    #[must_use]
+    pub fn viewer(&self, viewer: u32) -> Viewer {
+        let Scenario { seed, audience, .. } = &self.scenario;
+        let part = |stream| unit(draw(*seed, stream, u64::from(viewer)));
+        Viewer {
+            phone: audience.phones[pick(&self.phone_bounds, part(Stream::Phone))].0,
+            carrier: u16::try_from(pick(&self.carrier_bounds, part(Stream::Carrier))).unwrap_or(u16::MAX),
+            enters_after: audience.doors_open.mul_f64(part(Stream::Doors)),
+        }
+    }
+
+    /// Cuts the audience into contiguous ranges of viewers whose sizes differ by one at most.
+    ///
+    /// No more agents than viewers get a share; at least one does.
+    #[must_use]
+    pub fn shares(&self, agents: u32) -> Vec<Range<u32>> {
+        let viewers = u64::from(self.scenario.audience.viewers);
+        let agents = u64::from(agents).clamp(1, viewers.max(1));
+        let edge = |agent: u64| u32::try_from(viewers * agent / agents).unwrap_or(u32::MAX);
+        (0..agents).map(|agent| edge(agent)..edge(agent + 1)).collect()
+    }
+
+    /// The tickets of these viewers in plan order: by planned instant, then by number.
+    #[must_use]
+    pub fn tickets_of(&self, viewers: &Range<u32>) -> Vec<Ticket> {
+        let mut tickets: Vec<_> = (0..self.scenario.questions.len())
+            .flat_map(|question| viewers.clone().filter_map(move |viewer| self.ticket(question, viewer)))
+            .collect();
+        tickets.sort_unstable_by_key(|ticket| (ticket.planned_ns, ticket.number));
+        tickets
+    }
+
+    /// From T0 to the close of the last window.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.scenario.questions.iter().map(|question| question.opens_at + question.window).max().unwrap_or_default()
+    }
+
+    fn ticket(&self, question: usize, viewer: u32) -> Option<Ticket> {
+        let Scenario { seed, audience, questions, .. } = &self.scenario;
+        let number = u32::try_from(question as u64 * u64::from(audience.viewers) + u64::from(viewer)).ok()?;
+        let asked = &questions[question];
+        if unit(draw(*seed, Stream::Turnout, u64::from(number))) >= asked.turnout {
+            return None;
+        }
+        let choice = pick(&self.choice_bounds[question], unit(draw(*seed, Stream::Choice, u64::from(number))));
+        let offset = asked.arrivals.offset_ns(*seed, u64::from(number), viewer, asked.window);
+        Some(Ticket {
+            number,
+            viewer,
+            question: u16::try_from(question).ok()?,
+            choice: u16::try_from(choice).ok()?,
+            planned_ns: u64::try_from(asked.opens_at.as_nanos()).ok()? + offset,
+        })
+    }
+
+    fn count_and_hash(&mut self) {
+        let mut hash = Sha256::new();
+        hash.update(PROTOCOL.to_be_bytes());
+        hash.update(self.scenario.to_toml());
+        for question in 0..self.scenario.questions.len() {
+            for viewer in 0..self.scenario.audience.viewers {
+                let Some(ticket) = self.ticket(question, viewer) else { continue };
+                self.tickets += 1;
+                self.choices[question][usize::from(ticket.choice)] += 1;
+                hash.update(ticket.number.to_be_bytes());
+                hash.update(ticket.choice.to_be_bytes());
+                hash.update(ticket.planned_ns.to_be_bytes());
+            }
+        }
+        self.hash = PlanHash(hash.finalize().into());
+    }
+}
+
+/// Upper ends of the intervals that shares cut out of [0, 1).
+fn bounds(shares: impl Iterator<Item = f64>) -> Vec<f64> {
+    shares
+        .scan(0.0, |sum, share| {
+            *sum += share;
+            Some(*sum)
+        })
+        .collect()
+}
+
+/// The interval that a number in [0, 1) falls into; the last one takes what rounding left over.
+fn pick(bounds: &[f64], part: f64) -> usize {
+    bounds.partition_point(|bound| *bound <= part).min(bounds.len().saturating_sub(1))
+}
