@@ -1,0 +1,289 @@
+//! Everything that is said survives the wire, and everything hostile is refused with its class.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use prost::Message as _;
+use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::outcome::{Failure, Fate};
+use voteburst_burst::tally::{MOST_SECONDS, ProxyTally, Tally};
+use voteburst_proto::convert::{MOST_PROXIES, WireProblem};
+use voteburst_proto::message::{Check, CheckStatus, Join, Progress, Ready, Share, Snapshot, Welcome};
+use voteburst_proto::{FromAgent, FromCoordinator, wire};
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        (0_u8..8).prop_map(|last| Ipv4Addr::new(127, 0, 0, last).into()),
+        any::<u128>().prop_map(|bits| Ipv6Addr::from(bits).into())
+    ]
+}
+
+fn proxy() -> impl Strategy<Value = ProxyTally> {
+    let count = (0_u32..200, 0..Failure::COUNT, any::<u32>(), any::<u32>(), 0_u64..700_000_000_000);
+    proptest::collection::vec(count, 0..12).prop_map(|counts| {
+        let mut proxy = ProxyTally::default();
+        for (second, class, opened, accepted, nanos) in counts {
+            let cell = proxy.second(second);
+            (cell.opened, cell.accepted, cell.failed[class]) = (opened, accepted, opened ^ accepted);
+            (cell.closed, cell.closed_idle, cell.dns_answers) = (opened / 2, opened / 3, accepted / 2);
+            (cell.sent, cell.ended) = (accepted, accepted / 5);
+            proxy.response.record_ns(nanos);
+            proxy.lateness.record_ns(nanos / 7);
+        }
+        proxy
+    })
+}
+
+fn tally() -> impl Strategy<Value = Tally> {
+    (proptest::collection::vec((address(), proxy()), 0..6), proxy()).prop_map(|(proxies, unplaced)| {
+        let mut tally = Tally::default();
+        for (address, proxy) in proxies {
+            let index = tally.index(address);
+            tally.proxy(index).merge(&proxy);
+        }
+        tally.unplaced = unplaced;
+        tally
+    })
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    proptest::collection::vec((0_u8..4).prop_map(|number| Fate::from_number(number).unwrap()), 0..50)
+}
+
+prop_compose! {
+    fn snapshot()(
+        (run, incarnation, seq, agent) in any::<(u64, u64, u64, u32)>(),
+        (last, ended, connected, connected_at_t0, first_send_lateness_ns) in any::<(bool, u32, u32, Option<u32>, Option<u64>)>(),
+        (nanos, bound_ns, cpu_us, memory_bytes) in (any::<i64>(), 0..i64::MAX, any::<u64>(), any::<u64>()),
+        (tally, fates) in (tally(), fates()),
+        warnings in proptest::collection::vec(".{0,20}", 0..3),
+    ) -> Snapshot {
+        let (offset, cpu) = (Offset { nanos, bound_ns }, Duration::from_micros(cpu_us));
+        Snapshot { run, agent, incarnation, seq, last, tally, ended, connected, connected_at_t0, first_send_lateness_ns, offset, cpu, memory_bytes, warnings, fates }
+    }
+}
+
+/// The domain's message after its way over the wire, bytes included.
+fn agent_says(message: FromAgent) -> Result<FromAgent, WireProblem> {
+    let bytes = wire::AgentMessage::from(message).encode_to_vec();
+    wire::AgentMessage::decode(bytes.as_slice()).unwrap().try_into()
+}
+
+fn coordinator_says(message: FromCoordinator) -> Result<FromCoordinator, WireProblem> {
+    let bytes = wire::CoordinatorMessage::from(message).encode_to_vec();
+    wire::CoordinatorMessage::decode(bytes.as_slice()).unwrap().try_into()
+}
+
+/// Tallies list their proxies in the order in which they were met, which the wire does not keep.
+fn same(a: &Snapshot, b: &Snapshot) -> bool {
+    let rest = |snapshot: &Snapshot| Snapshot { tally: Tally::default(), ..snapshot.clone() };
+    rest(a) == rest(b) && a.tally.proxies() == b.tally.proxies() && a.tally.unplaced == b.tally.unplaced
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_snapshot_survives_the_wire(before in snapshot()) {
+        let FromAgent::Snapshot(after) = agent_says(FromAgent::Snapshot(Box::new(before.clone()))).unwrap() else { panic!("no snapshot") };
+        prop_assert!(same(&before, &after));
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(message) = wire::AgentMessage::decode(bytes.as_slice()) {
+            let _ = FromAgent::try_from(message);
+        }
+        if let Ok(message) = wire::CoordinatorMessage::decode(bytes.as_slice()) {
+            let _ = FromCoordinator::try_from(message);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_with_a_byte_turned_over_is_refused_or_read_but_never_panics(before in snapshot(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let mut bytes = wire::AgentMessage::from(FromAgent::Snapshot(Box::new(before))).encode_to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(message) = wire::AgentMessage::decode(bytes.as_slice()) {
+            let _ = FromAgent::try_from(message);
+        }
+    }
+}
+
+#[test]
+fn every_word_of_an_agent_survives_the_wire() {
+    let check = |status| Check {
+        what: "open files".into(),
+        found: "1024".into(),
+        needed: "5512".into(),
+        fix: "ulimit -n 5512".into(),
+        effect: "holds at most 512 viewers".into(),
+        status,
+    };
+    let join = Join {
+        protocol: 1,
+        version: "0.1.0".into(),
+        host: "host".into(),
+        pid: 7,
+        incarnation: u64::MAX,
+        token: Some("secret".into()),
+        allowed: vec!["127.0.0.0/8".into()],
+    };
+    for message in [
+        FromAgent::Join(join.clone()),
+        FromAgent::Join(Join { token: None, ..join }),
+        FromAgent::Planned { plan_hash: "ab".repeat(32) },
+        FromAgent::Preflight { checks: [CheckStatus::Good, CheckStatus::Warning, CheckStatus::Bad].map(check).to_vec() },
+        FromAgent::Progress(Progress { connected: 1, tried: 2 }),
+        FromAgent::Ready(Ready { connected: 3, failed: 4 }),
+        FromAgent::Armed { offset: Offset { nanos: -5, bound_ns: 6 } },
+        FromAgent::Failed { reason: "the worker died".into() },
+    ] {
+        assert_eq!(agent_says(message.clone()), Ok(message));
+    }
+}
+
+fn share() -> Share {
+    Share {
+        scenario: "name = \"x\"".into(),
+        plan_hash: "cd".repeat(32),
+        viewers: 10..25,
+        carriers: vec!["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()],
+        recursion_desired: true,
+        port: 8080,
+        sources: vec!["127.1.2.3".parse().unwrap()],
+        slot: 3,
+    }
+}
+
+#[test]
+fn every_word_of_a_coordinator_survives_the_wire() {
+    for message in [
+        FromCoordinator::Welcome(Welcome { agent: 2, run: 9, report_every: Duration::from_millis(250) }),
+        FromCoordinator::Share(share()),
+        FromCoordinator::OpenDoors { at: FleetTime(-1) },
+        FromCoordinator::Arm,
+        FromCoordinator::Commit { t0: FleetTime(i64::MAX) },
+        FromCoordinator::Abort { reason: "no".into() },
+        FromCoordinator::Drain,
+        FromCoordinator::Bye,
+        FromCoordinator::Refused { reason: "why".into() },
+    ] {
+        assert_eq!(coordinator_says(message.clone()), Ok(message));
+    }
+}
+
+#[test]
+fn a_join_never_shows_its_token_in_debug_output() {
+    let join = Join {
+        protocol: 1,
+        version: String::new(),
+        host: String::new(),
+        pid: 0,
+        incarnation: 0,
+        token: Some("canary-4711".into()),
+        allowed: Vec::new(),
+    };
+    assert!(!format!("{join:?}").contains("canary"));
+}
+
+fn wire_snapshot() -> wire::Snapshot {
+    wire::Snapshot { offset: Some(wire::Offset { nanos: 0, bound_ns: 1 }), ..Default::default() }
+}
+
+fn proxy_bytes(proxy: wire::ProxyTally) -> Vec<u8> {
+    proxy.encode_to_vec()
+}
+
+#[test]
+fn hostile_snapshots_are_refused_with_their_class() {
+    let home = vec![127, 0, 0, 1];
+    let with_seconds =
+        |seconds| proxy_bytes(wire::ProxyTally { address: home.clone(), seconds: Some(seconds), ..Default::default() });
+    let named = proxy_bytes(wire::ProxyTally { address: home.clone(), ..Default::default() });
+    let too_large = |what, found, most| WireProblem::TooLarge { what, found, most };
+    let seconds = u64::from(MOST_SECONDS);
+    let cases: Vec<(wire::Snapshot, WireProblem)> = vec![
+        (wire::Snapshot { offset: None, ..wire_snapshot() }, WireProblem::Missing("offset of clocks")),
+        (
+            wire::Snapshot { offset: Some(wire::Offset { nanos: 0, bound_ns: -1 }), ..wire_snapshot() },
+            WireProblem::Malformed { what: "the bound of an offset", found: "-1".into(), needed: "no negative number" },
+        ),
+        (
+            wire::Snapshot { fates: vec![0, 3, 4], ..wire_snapshot() },
+            WireProblem::Malformed { what: "the fate of a ticket", found: "4".into(), needed: "a number from 0 to 3" },
+        ),
+        (
+            wire::Snapshot { proxies: vec![Vec::new(); MOST_PROXIES + 1], ..wire_snapshot() },
+            too_large("number of proxies in a snapshot", MOST_PROXIES as u64 + 1, MOST_PROXIES as u64),
+        ),
+        (wire::Snapshot { proxies: vec![named.clone(), named], ..wire_snapshot() }, WireProblem::Twice([127, 0, 0, 1].into())),
+        (
+            wire::Snapshot { proxies: vec![Vec::new()], ..wire_snapshot() },
+            WireProblem::Malformed { what: "the address of a proxy", found: "0 bytes".into(), needed: "4 or 16 bytes" },
+        ),
+        (
+            wire::Snapshot {
+                proxies: vec![with_seconds(wire::Seconds { count: u32::MAX, ..Default::default() })],
+                ..wire_snapshot()
+            },
+            too_large("number of seconds of a proxy", u64::from(u32::MAX), seconds),
+        ),
+        (
+            wire::Snapshot {
+                proxies: vec![with_seconds(wire::Seconds { count: 1, sent: vec![1, 2], ..Default::default() })],
+                ..wire_snapshot()
+            },
+            too_large("length of a column of seconds", 2, 1),
+        ),
+        (
+            wire::Snapshot {
+                proxies: vec![with_seconds(wire::Seconds {
+                    count: 1,
+                    failed: vec![0; Failure::COUNT + 1],
+                    ..Default::default()
+                })],
+                ..wire_snapshot()
+            },
+            too_large("length of the failures of all seconds", Failure::COUNT as u64 + 1, Failure::COUNT as u64),
+        ),
+    ];
+    for (snapshot, problem) in cases {
+        let message = wire::AgentMessage { body: Some(wire::agent_message::Body::Snapshot(Box::new(snapshot))) };
+        assert_eq!(FromAgent::try_from(message), Err(problem));
+    }
+    let undecodable = wire::Snapshot { proxies: vec![vec![0xff]], ..wire_snapshot() };
+    let message = wire::AgentMessage { body: Some(wire::agent_message::Body::Snapshot(Box::new(undecodable))) };
+    assert!(matches!(FromAgent::try_from(message), Err(WireProblem::Undecodable(_))));
+}
+
+#[test]
+fn shares_that_make_no_sense_are_refused_with_the_field_named() {
+    type Spoil = fn(&mut wire::Share);
+    let cases: [(Spoil, &str); 6] = [
+        (|share| share.port = 0, "the target's port"),
+        (|share| share.port = 65_536, "the target's port"),
+        (|share| share.end_viewer = 3, "the viewers of a share"),
+        (|share| share.carriers.push("resolver".into()), "a carrier"),
+        (|share| share.sources.push("127.0.0.1:1".into()), "a source address"),
+        (|share| share.plan_hash = "f".repeat(1 << 20), "the plan's hash"),
+    ];
+    for (spoil, field) in cases {
+        let mut message = wire::Share::from(share());
+        spoil(&mut message);
+        let message = wire::CoordinatorMessage { body: Some(wire::coordinator_message::Body::Share(message)) };
+        let problem = FromCoordinator::try_from(message).unwrap_err();
+        assert!(problem.to_string().starts_with(field), "{problem}");
+    }
+}
+
+#[test]
+fn empty_messages_are_refused() {
+    assert_eq!(FromAgent::try_from(wire::AgentMessage { body: None }), Err(WireProblem::Missing("body")));
+    assert_eq!(FromCoordinator::try_from(wire::CoordinatorMessage { body: None }), Err(WireProblem::Missing("body")));
+    let body =
+        wire::agent_message::Body::Preflight(wire::Preflight { checks: vec![wire::Check { status: 99, ..Default::default() }] });
+    let unknown_status = wire::AgentMessage { body: Some(body) };
+    assert_eq!(FromAgent::try_from(unknown_status), Err(WireProblem::Missing("status of a check")));
+}
