@@ -1,5 +1,7 @@
 //! Everything that is said survives the wire, and everything hostile is refused with its class.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
