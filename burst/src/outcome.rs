@@ -109,7 +109,9 @@ impl Failure {
     #[must_use]
     pub fn fate(self) -> Fate {
         match self {
-            Self::Dns | Self::Refused | Self::ConnectTimeout | Self::Tls | Self::WindowClosed | Self::LocalLimit => Fate::NeverSent,
+            Self::Dns | Self::Refused | Self::ConnectTimeout | Self::Tls | Self::WindowClosed | Self::LocalLimit => {
+                Fate::NeverSent
+            }
             Self::Reset | Self::StaleKeepAlive | Self::NoAnswer | Self::BadResponse => Fate::Unknown,
             Self::Status2xx | Self::Status3xx | Self::Status4xx | Self::Status5xx => Fate::Refused,
         }

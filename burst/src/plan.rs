@@ -79,7 +79,8 @@ impl Plan {
         let choice_bounds =
             scenario.questions.iter().map(|question| bounds(question.choices.iter().map(|choice| choice.share))).collect();
         let choices = scenario.questions.iter().map(|question| vec![0; question.choices.len()]).collect();
-        let mut plan = Self { scenario, hash: PlanHash([0; 32]), tickets: 0, choices, phone_bounds, carrier_bounds, choice_bounds };
+        let mut plan =
+            Self { scenario, hash: PlanHash([0; 32]), tickets: 0, choices, phone_bounds, carrier_bounds, choice_bounds };
         plan.count_and_hash();
         plan
     }

@@ -1,0 +1,147 @@
+//! The stage of a scenario: how large a world to build on loopback, and which limits its proxies keep.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use crate::draw::unit;
+use crate::zone::ZonePolicy;
+
+/// A small world on loopback: authoritative DNS, proxies with limits, web servers, a ballot box.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// How the zone answers.
+    pub zone: ZonePolicy,
+    /// TTL of the zone's answers, in seconds; 60 under [`ZonePolicy::LbAlias`] whatever stands here.
+    pub ttl_s: u32,
+    /// How long [`ZonePolicy::SingleAWindow`] stays with one address.
+    pub window: Duration,
+    /// Weight of each proxy under [`ZonePolicy::SingleAWeighted`], 0–255; empty: all equal.
+    pub weights: Vec<u8>,
+    /// Number of proxies.
+    pub proxies: u16,
+    /// Number of load balancer nodes that stand in the proxies' place under [`ZonePolicy::LbAlias`].
+    pub lb_nodes: u16,
+    /// Connections one proxy accepts; the next ones wait in the backlog.
+    pub connection_limit: u32,
+    /// Web servers behind the proxies.
+    pub web_servers: u16,
+    /// Requests that one web server can work on at once.
+    pub web_server_coefficient: u32,
+    /// How long a request waits for a web server before the proxy answers 503.
+    pub queue_timeout: Duration,
+    /// How long a proxy keeps an idle connection.
+    pub keep_alive_timeout: Duration,
+    /// How long a web server works on a vote.
+    pub service_time: ServiceTime,
+    /// How the ballot box counts.
+    pub ballot_box: BallotRule,
+}
+
+impl Stage {
+    /// How many addresses viewers can reach: the proxies, or the nodes of the load balancer.
+    #[must_use]
+    pub fn fronts(&self) -> u16 {
+        if self.zone == ZonePolicy::LbAlias { self.lb_nodes } else { self.proxies }
+    }
+
+    /// Requests one front may have at one web server: coefficient / number of fronts, rounded down, at least 1.
+    ///
+    /// This is the case's formula: right only as long as the load is spread. Rounding down costs capacity
+    /// (40 / 15 gives 2, and 15 × 2 = 30 of 40); 0 would mean "no limit" to HAProxy, so 1 is the least.
+    #[must_use]
+    pub fn server_limit(&self) -> u32 {
+        (self.web_server_coefficient / u32::from(self.fronts().max(1))).max(1)
+    }
+
+    /// Connections one front accepts. A load balancer is elastic: its nodes together hold what the proxies do.
+    #[must_use]
+    pub fn connection_limit_per_front(&self) -> u32 {
+        let all = u64::from(self.connection_limit) * u64::from(self.proxies);
+        match self.zone {
+            ZonePolicy::LbAlias => u32::try_from(all.div_ceil(u64::from(self.lb_nodes.max(1)))).unwrap_or(u32::MAX),
+            _ => self.connection_limit,
+        }
+    }
+}
+
+/// The distribution of the time a web server works on a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceTime {
+    /// Always the same.
+    Constant {
+        /// That time.
+        mean: Duration,
+    },
+    /// Exponential.
+    Exponential {
+        /// Its mean.
+        mean: Duration,
+    },
+    /// Log-normal.
+    LogNormal {
+        /// Its median.
+        median: Duration,
+        /// Standard deviation of the logarithm, above 0.
+        sigma: f64,
+    },
+}
+
+impl ServiceTime {
+    /// The time that belongs to a draw; at most one minute, so that no vote outlives its run.
+    #[must_use]
+    pub fn sample(&self, draw: u64) -> Duration {
+        let most = Duration::from_secs(60);
+        let part = unit(draw);
+        match *self {
+            Self::Constant { mean } => mean,
+            Self::Exponential { mean } => mean.mul_f64(-libm::log1p(-part)).min(most),
+            Self::LogNormal { median, sigma } => {
+                let factor = libm::exp(sigma * Normal::standard().inverse_cdf(part));
+                median.mul_f64(factor.min(most.as_secs_f64() / median.as_secs_f64().max(1e-9)))
+            }
+        }
+    }
+
+    /// The mean, for a forecast of the capacity.
+    #[must_use]
+    pub fn mean(&self) -> Duration {
+        match *self {
+            Self::Constant { mean } | Self::Exponential { mean } => mean,
+            Self::LogNormal { median, sigma } => median.mul_f64(libm::exp(sigma * sigma / 2.0)),
+        }
+    }
+}
+
+/// How the stage's ballot box counts a ballot that comes twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BallotRule {
+    /// A ballot id counts once, however often it is sent: what a voting backend should do.
+    #[default]
+    OncePerBallot,
+    /// Every request counts: shows what retries do to a backend that ignores the ballot id.
+    EveryRequest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::{Stream, draw};
+
+    #[test]
+    fn sampled_service_times_have_the_stated_mean() {
+        let cases = [
+            ServiceTime::Constant { mean: Duration::from_millis(50) },
+            ServiceTime::Exponential { mean: Duration::from_millis(50) },
+            ServiceTime::LogNormal { median: Duration::from_millis(40), sigma: 0.5 },
+        ];
+        for service in cases {
+            let sum: f64 = (0..50_000).map(|n| service.sample(draw(5, Stream::ServiceTime, n)).as_secs_f64()).sum();
+            let (seen, stated) = (sum / 50_000.0, service.mean().as_secs_f64());
+            assert!((seen / stated - 1.0).abs() < 0.02, "{service:?}: {seen} against {stated}");
+        }
+    }
+}

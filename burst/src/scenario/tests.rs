@@ -1,0 +1,144 @@
+use std::io;
+use std::time::Duration;
+
+use super::*;
+
+const SHOW: &str = include_str!("../../../scenarios/show.toml");
+const SMOKE: &str = include_str!("../../../scenarios/smoke.toml");
+
+fn no_files(path: &str) -> io::Result<String> {
+    Err(io::Error::new(io::ErrorKind::NotFound, format!("no file {path} here")))
+}
+
+fn parse(text: &str) -> Result<Scenario, ScenarioProblem> {
+    Scenario::parse(text, "show.toml", &no_files)
+}
+
+/// The show with one line put in another's place.
+fn with(line: &str, other: &str) -> String {
+    assert_eq!(SHOW.matches(line).count(), 1, "`{line}` must stand once in show.toml");
+    SHOW.replace(line, other)
+}
+
+#[test]
+fn the_scenarios_that_come_with_voteburst_are_sound() {
+    let show = parse(SHOW).unwrap();
+    assert_eq!(show.audience.viewers, 12_000);
+    assert_eq!(show.dns.name, "vote.show.test.");
+    assert_eq!(show.stage.as_ref().map(Stage::server_limit), Some(2));
+    assert_eq!(show.questions[0].window, Duration::from_secs(60));
+    assert_eq!(parse(SMOKE).unwrap().questions.len(), 2);
+}
+
+#[test]
+fn canonical_text_gives_an_equal_scenario() {
+    let show = parse(SHOW).unwrap();
+    let again = parse(&show.to_toml()).unwrap();
+    assert_eq!(again, show);
+    assert_eq!(again.to_toml(), show.to_toml());
+}
+
+#[test]
+fn a_trace_travels_inside_the_canonical_text() {
+    let text = with(
+        r#"arrivals = { shape = "exponential-decay", mean = "12s" }"#,
+        r#"arrivals = { shape = "trace", file = "votes.txt" }"#,
+    );
+    let read =
+        |path: &str| if path == "votes.txt" { Ok("# recorded\n0.5\n\n12.25 # crest\n59.9\n".to_owned()) } else { no_files(path) };
+    let scenario = Scenario::parse(&text, "show.toml", &read).unwrap();
+    assert_eq!(scenario.questions[0].arrivals, Shape::Trace { offsets_us: vec![500_000, 12_250_000, 59_900_000].into() });
+    assert_eq!(parse(&scenario.to_toml()).unwrap(), scenario);
+}
+
+#[test]
+fn every_mistake_is_answered_with_its_place_and_a_way_out() {
+    // What stands there, what is written instead, the key, and words the message must hold.
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        ("viewers = 12_000", "viewrs = 12_000", "audience.viewrs", &["`viewrs`", "did you mean `viewers`?"]),
+        ("[dns] ", "[dsn] ", "dsn", &["`dsn`", "did you mean `dns`?"]),
+        ("viewers = 12_000", "viewers = -5", "audience.viewers", &["-5", "from 1 to 10000000"]),
+        ("viewers = 12_000", "viewers = 0", "audience.viewers", &["0", "the nearest that works is 1"]),
+        ("viewers = 12_000", "viewers = 1_000_000_000_000", "audience.viewers", &["the nearest that works is 10000000"]),
+        ("viewers = 12_000", "viewers = \"many\"", "audience.viewers", &["string \"many\"", "a whole number"]),
+        ("doors_open = \"12s\"", "doors_open = 12", "audience.doors_open", &["integer `12`"]),
+        ("doors_open = \"12s\"", "doors_open = \"12 parsecs\"", "audience.doors_open", &["12 parsecs", "\"10s\""]),
+        ("share = 0.9 }", "share = 0.8 }", "audience.phones", &["sum to 0.9", "add 0.1"]),
+        ("share = 0.9 }", "share = nan }", "audience.phones", &["NaN"]),
+        ("kind = \"caching\"", "kind = \"cacheing\"", "audience.phones[0].kind", &["did you mean `caching`?"]),
+        ("anna = 0.45", "anna = 0.5", "questions[0].choices", &["sum to 1.05", "take away 0.05"]),
+        ("count = 5 ", "count = 0 ", "carriers.count", &["the nearest that works is 1"]),
+        ("{viewer}}'", "{viewr}}'", "target.body", &["{viewr}", "did you mean {viewer}?"]),
+        ("url = \"http://vote.show.test/vote\"", "url = \"vote.show.test\"", "target.url", &["https://NAME"]),
+        ("url = \"http://vote.show.test/vote\"", "url = \"https://vote.show.test/vote\"", "target.url", &["plain HTTP"]),
+        ("name = \"vote.show.test\"", "name = \"127.0.0.1\"", "dns.name", &["the address 127.0.0.1", "host name"]),
+        ("mean = \"12s\" }", "mean = \"12s\", sigma = 1.0 }", "questions[0].arrivals.sigma", &["only `mean`"]),
+        ("mean = \"12s\" }", "median = \"12s\" }", "questions[0].arrivals.median", &["remove `median`"]),
+        (
+            "shape = \"exponential-decay\", mean = \"12s\" }",
+            "shape = \"log-normal\", median = \"1h\", sigma = 0.1 }",
+            "questions[0].arrivals",
+            &["0.00 %"],
+        ),
+        (
+            "shape = \"exponential-decay\", mean = \"12s\" }",
+            "shape = \"trace\", file = \"votes.txt\" }",
+            "questions[0].arrivals.file",
+            &["`votes.txt`", "cannot be read"],
+        ),
+        ("zone = \"single-a-weighted\"", "zone = \"single-a\"", "stage.zone", &["`single-a`", "did you mean `single-a-"]),
+        ("proxies = 15 ", "proxies = 15\nweights = [1, 2] ", "stage.weights", &["2 weights for 15 proxies"]),
+        ("attempts = 3  ", "attempts = 3\nrecursive = [\"127.0.0.1\"]", "dns", &["beside a [stage]"]),
+        ("seed = 20240607 ", "", "seed", &["the key `seed`", "add `seed = …`"]),
+        ("seed = 20240607 ", "seed = \n", "", &["3"]),
+        ("[stage] ", "[elsewhere]", "elsewhere", &["does not know"]),
+        ("accepted = [200] ", "accepted = [] ", "target.accepted", &["at least one"]),
+        ("{\"ballot\":\"{ballot}\",", "{", "target", &["{ballot}"]),
+        ("id = \"winner\"", "id = \"../../etc\"", "questions[0].id", &["keep it plain"]),
+    ];
+    for (line, other, key, words) in cases {
+        let problem = parse(&with(line, other)).expect_err(other);
+        let message = problem.to_string();
+        assert_eq!(problem.key, *key, "{other}: {message}");
+        for word in *words {
+            assert!(message.contains(word), "{other}: `{word}` is not in\n{message}");
+        }
+        assert!(problem.line > 0 && message.starts_with("show.toml:"), "{other}: no place in\n{message}");
+    }
+}
+
+#[test]
+fn a_message_points_at_the_line_that_is_wrong() {
+    let problem = parse(&with("viewers = 12_000", "viewrs = 12_000")).unwrap_err();
+    let line = SHOW.lines().position(|line| line.starts_with("viewers")).unwrap() + 1;
+    assert_eq!((problem.line, problem.column), (line, 1));
+    assert!(problem.text.starts_with("viewrs = 12_000"));
+}
+
+#[test]
+fn hostile_files_are_refused_without_harm() {
+    let deep = format!("name = {}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    for text in ["", "\u{0}", "name", &deep, "[[[", "name = \"a\"\nname = \"b\"", "\u{feff}"] {
+        let shown: String = text.chars().take(20).collect();
+        assert!(parse(text).is_err(), "{shown}");
+    }
+    assert!(parse(&SHOW.replace('\n', "\r\n")).is_ok(), "line ends of Windows are fine");
+    assert!(parse(&format!("\u{feff}{SHOW}")).is_ok(), "a byte order mark is fine");
+}
+
+#[test]
+fn overrides_of_the_command_line_are_checked_like_written_words() {
+    let draft = || Draft::read(SHOW, "show.toml").unwrap();
+    let scenario = draft().with_viewers(500).with_seed(9).with_zone(ZonePolicy::Multivalue).resolve(&no_files).unwrap();
+    assert_eq!((scenario.audience.viewers, scenario.seed), (500, 9));
+    assert_eq!(scenario.stage.map(|stage| stage.zone), Some(ZonePolicy::Multivalue));
+    assert!(draft().with_viewers(0).resolve(&no_files).is_err());
+}
+
+#[test]
+fn a_live_target_needs_somebody_who_knows_the_name() {
+    let live = SHOW.split("[stage]").next().unwrap();
+    assert!(parse(live).unwrap_err().to_string().contains("dig NS"));
+    let asked = live.replace("attempts = 3  ", "authoritative = [\"192.0.2.53\"]\n");
+    assert_eq!(parse(&asked).unwrap().dns.authoritative, ["192.0.2.53:53".parse().unwrap()]);
+}
