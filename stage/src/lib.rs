@@ -1,1 +1,20 @@
 //! Where a rehearsal needs no installed software: HAProxy-like proxies, ballot box and zone on loopback.
+//!
+//! In reading order: `http` reads one request, [`ballot`] the vote in it; `queue` decides which web server may work on
+//! it and who waits; `proxy` accepts connections up to its limit and `connection` serves each; [`worker`] is the process
+//! that holds several proxies, led over [`protocol`].
+//!
+//! Deliberately absent: TLS, HTTP/2, health checks, real web servers. The stage is a model of HAProxy's limits, checked
+//! against the behaviour measured on HAProxy 2.6, and no substitute for a rehearsal on the real thing.
+
+pub mod ballot;
+pub mod ballots_file;
+mod clock;
+mod connection;
+pub mod counters;
+mod http;
+pub mod interim;
+pub mod protocol;
+mod proxy;
+mod queue;
+pub mod worker;
