@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::interim::BallotRule;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use voteburst_burst::ballot::BallotId;
+use voteburst_burst::scenario::stage::BallotRule;
 
 use crate::http::{Answer, Request};
 

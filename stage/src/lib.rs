@@ -13,7 +13,6 @@ mod clock;
 mod connection;
 pub mod counters;
 mod http;
-pub mod interim;
 pub mod protocol;
 mod proxy;
 mod queue;

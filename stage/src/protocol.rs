@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::interim::{BallotRule, ServiceTime};
 use serde::{Deserialize, Serialize};
+use voteburst_burst::scenario::stage::{BallotRule, ServiceTime};
 
 use crate::ballot::Question;
 use crate::counters::ProxyCounters;

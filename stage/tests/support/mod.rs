@@ -1,5 +1,5 @@
 //! The fixture of the stage's tests: a worker on a thread of its own, and clients on plain sockets.
-#![allow(dead_code, unreachable_pub, reason = "a module of several test binaries, each of which uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "only tests use it, each test binary its part")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
 use tokio::net::TcpStream;
 use voteburst_burst::ballot::BallotId;
+use voteburst_burst::scenario::stage::{BallotRule, ServiceTime};
 use voteburst_stage::ballot::{BallotRecord, Question};
 use voteburst_stage::ballots_file;
 use voteburst_stage::counters::ProxyCounters;
-use voteburst_stage::interim::{BallotRule, ServiceTime};
 use voteburst_stage::protocol::{Command, ProxySpec, Report, WorkerSpec};
 use voteburst_stage::worker::{self, WorkerError};
 
