@@ -172,3 +172,130 @@ fn add(figure: &mut Option<u64>, one: bool) {
         *figure += u64::from(one);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Draft;
+
+    /// Fifty viewers, two questions, all told that their votes count.
+    struct Show {
+        plan: Plan,
+        tickets: Vec<Ticket>,
+        fates: Vec<Fate>,
+        ballots: Vec<Ballot>,
+    }
+
+    impl Show {
+        fn new() -> Self {
+            let draft = Draft::read(include_str!("../../scenarios/smoke.toml"), "smoke.toml").unwrap().with_viewers(50);
+            let plan = Plan::new(draft.resolve(&|_| Err(std::io::ErrorKind::NotFound.into())).unwrap());
+            let tickets = plan.tickets_of(&(0..50));
+            let ballots = tickets.iter().map(|ticket| Ballot {
+                ticket: ticket.number.into(),
+                question: ticket.question,
+                choice: ticket.choice,
+                receipts: 1,
+                counted: 1,
+                first_counted_ns: i64::try_from(ticket.planned_ns).unwrap() + 1_000,
+            });
+            let (fates, ballots) = (vec![Fate::Accepted; tickets.len()], ballots.collect());
+            Self { plan, tickets, fates, ballots }
+        }
+
+        fn ledger(&self) -> Ledger {
+            let share = ShareReport { viewers: 0..50, fates: Some(self.fates.clone()), accepted_seen: 0 };
+            Ledger::reconcile(&self.plan, &[share], Some(&self.ballots))
+        }
+    }
+
+    fn figures(ledger: &Ledger) -> [u64; 8] {
+        [
+            ledger.lost,
+            ledger.duplicated,
+            ledger.phantom,
+            ledger.miscounted,
+            ledger.late,
+            ledger.early,
+            ledger.refused_but_counted,
+            ledger.recovered,
+        ]
+        .map(Option::unwrap)
+    }
+
+    #[test]
+    fn a_clean_show_balances() {
+        let show = Show::new();
+        let ledger = show.ledger();
+        assert_eq!(figures(&ledger), [0; 8]);
+        assert_eq!((ledger.planned, ledger.accepted), (show.tickets.len() as u64, show.tickets.len() as u64));
+        assert_eq!((ledger.complaints, ledger.voters), (0, 50));
+    }
+
+    #[test]
+    fn each_fault_is_found_and_nothing_else() {
+        // What is done to the show, and the one figure that must tell it.
+        let cases: [(&str, fn(&mut Show), usize, u64); 9] = [
+            ("lost", |show| drop(show.ballots.remove(3)), 0, 1),
+            ("acknowledged without being counted", |show| show.ballots[3].counted = 0, 0, 1),
+            ("duplicated", |show| show.ballots[3].counted = 2, 1, 0),
+            ("invented", |show| show.ballots.push(Ballot { ticket: 1 << 40, ..show.ballots[0] }), 2, 0),
+            ("counted, though never sent", |show| show.fates[3] = Fate::NeverSent, 2, 0),
+            ("another choice", |show| show.ballots[3].choice ^= 1, 3, 1),
+            ("late", |show| show.ballots[3].first_counted_ns = 60_000_000_000, 4, 1),
+            ("early", |show| show.ballots[3].first_counted_ns = -1, 5, 1),
+            ("refused but counted", |show| show.fates[3] = Fate::Refused, 6, 0),
+        ];
+        for (what, fault, figure, complaints) in cases {
+            let mut show = Show::new();
+            fault(&mut show);
+            let ledger = show.ledger();
+            let mut expected = [0; 8];
+            expected[figure] = 1;
+            assert_eq!(figures(&ledger), expected, "{what}");
+            assert_eq!(ledger.complaints, complaints, "{what}");
+            assert_eq!(ledger.planned, ledger.accepted + ledger.refused + ledger.unknown + ledger.never_sent, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_vote_is_recovered_when_counted_and_no_fault_when_not() {
+        let mut show = Show::new();
+        show.fates[3] = Fate::Unknown;
+        show.fates[4] = Fate::Unknown;
+        drop(show.ballots.remove(4));
+        let ledger = show.ledger();
+        assert_eq!((ledger.recovered, ledger.lost, ledger.unknown, ledger.complaints), (Some(1), Some(0), 2, 1));
+    }
+
+    #[test]
+    fn retries_that_came_again_are_repeated_and_not_duplicated() {
+        let mut show = Show::new();
+        show.ballots[3].receipts = 3;
+        assert_eq!((show.ledger().repeated, show.ledger().duplicated), (Some(2), Some(0)));
+    }
+
+    #[test]
+    fn votes_of_a_lost_agent_are_unknown_but_for_those_it_had_reported() {
+        let show = Show::new();
+        let here = show.plan.tickets_of(&(0..30)).len();
+        let shares = [
+            ShareReport { viewers: 0..30, fates: Some(vec![Fate::Accepted; here]), accepted_seen: here as u64 },
+            ShareReport { viewers: 30..50, fates: None, accepted_seen: 7 },
+        ];
+        let ledger = Ledger::reconcile(&show.plan, &shares, Some(&show.ballots));
+        assert_eq!(ledger.accepted, here as u64 + 7);
+        assert_eq!(ledger.unreported, (show.tickets.len() - here) as u64 - 7);
+        assert_eq!((ledger.phantom, ledger.lost, ledger.voters), (Some(0), Some(0), 30));
+    }
+
+    #[test]
+    fn without_a_ballot_box_nothing_is_claimed_of_it() {
+        let show = Show::new();
+        let mut fates = show.fates.clone();
+        fates[0] = Fate::Refused;
+        let share = ShareReport { viewers: 0..50, fates: Some(fates), accepted_seen: 0 };
+        let ledger = Ledger::reconcile(&show.plan, &[share], None);
+        assert_eq!((ledger.reconciled, ledger.lost, ledger.complaints), (false, None, 1));
+    }
+}

@@ -174,3 +174,96 @@ fn bounds(shares: impl Iterator<Item = f64>) -> Vec<f64> {
 fn pick(bounds: &[f64], part: f64) -> usize {
     bounds.partition_point(|bound| *bound <= part).min(bounds.len().saturating_sub(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::scenario::Draft;
+
+    fn plan(viewers: u32, seed: u32) -> Plan {
+        let draft = Draft::read(include_str!("../../scenarios/smoke.toml"), "smoke.toml").unwrap();
+        let no_files = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        Plan::new(draft.with_viewers(viewers).with_seed(seed).resolve(&no_files).unwrap())
+    }
+
+    #[test]
+    fn the_same_scenario_and_seed_give_the_same_plan_and_another_seed_gives_another() {
+        let (one, again, other) = (plan(800, 7), plan(800, 7), plan(800, 8));
+        assert_eq!(one.hash, again.hash);
+        assert_eq!(one.tickets_of(&(0..800)), again.tickets_of(&(0..800)));
+        assert_eq!(one.choices, again.choices);
+        assert_ne!(one.hash, other.hash);
+    }
+
+    #[test]
+    fn counts_are_those_of_the_tickets() {
+        let plan = plan(1_000, 7);
+        let tickets = plan.tickets_of(&(0..1_000));
+        assert_eq!(plan.tickets as usize, tickets.len());
+        for (question, choices) in plan.choices.iter().enumerate() {
+            for (choice, count) in choices.iter().enumerate() {
+                let of_choice =
+                    |ticket: &&Ticket| (usize::from(ticket.question), usize::from(ticket.choice)) == (question, choice);
+                assert_eq!(tickets.iter().filter(of_choice).count(), *count as usize);
+            }
+        }
+        // Everybody votes on the first question; on the second half do: 500 with a standard deviation of 16.
+        assert_eq!(plan.choices[0].iter().sum::<u32>(), 1_000);
+        assert!((420..=580).contains(&plan.choices[1].iter().sum::<u32>()), "{:?}", plan.choices);
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_audience_is_shared_the_tickets_are_the_same(viewers in 1_u32..300, agents in 1_u32..40) {
+            let plan = plan(viewers, 3);
+            let shares = plan.shares(agents);
+            prop_assert_eq!(shares.first().unwrap().start, 0);
+            prop_assert_eq!(shares.last().unwrap().end, viewers);
+            prop_assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let sizes: Vec<usize> = shares.iter().map(ExactSizeIterator::len).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{:?}", sizes);
+            let mut together: Vec<Ticket> = shares.iter().flat_map(|share| plan.tickets_of(share)).collect();
+            together.sort_unstable_by_key(|ticket| (ticket.planned_ns, ticket.number));
+            prop_assert_eq!(together, plan.tickets_of(&(0..viewers)));
+        }
+    }
+
+    #[test]
+    fn tickets_lie_within_their_windows_and_carry_distinct_numbers() {
+        let plan = plan(1_000, 7);
+        let tickets = plan.tickets_of(&(0..1_000));
+        for ticket in &tickets {
+            let question = &plan.scenario.questions[usize::from(ticket.question)];
+            let planned = Duration::from_nanos(ticket.planned_ns);
+            assert!(planned >= question.opens_at && planned < question.opens_at + question.window, "{ticket:?}");
+        }
+        let mut numbers: Vec<u32> = tickets.iter().map(|ticket| ticket.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), tickets.len());
+        assert_eq!(plan.duration(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn viewers_fall_on_carriers_by_their_shares() {
+        let plan = plan(20_000, 7);
+        let mut counts = vec![0_u32; plan.scenario.carriers.list.len()];
+        for viewer in 0..20_000 {
+            counts[usize::from(plan.viewer(viewer).carrier)] += 1;
+        }
+        for (count, carrier) in counts.iter().zip(&plan.scenario.carriers.list) {
+            // Five standard deviations of a binomial count.
+            let (mean, five) = (20_000.0 * carrier.share, 5.0 * (20_000.0 * carrier.share * (1.0 - carrier.share)).sqrt());
+            assert!((f64::from(*count) - mean).abs() < five, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn picking_covers_every_interval_and_nothing_else() {
+        let bounds = bounds([0.2, 0.0, 0.8].into_iter());
+        assert_eq!([0.0, 0.19, 0.2, 0.99].map(|part| pick(&bounds, part)), [0, 0, 2, 2]);
+        assert_eq!(pick(&[0.3, 0.999_99], 0.999_999), 1);
+    }
+}

@@ -90,7 +90,7 @@ fn every_mistake_is_answered_with_its_place_and_a_way_out() {
         ("proxies = 15 ", "proxies = 15\nweights = [1, 2] ", "stage.weights", &["2 weights for 15 proxies"]),
         ("attempts = 3  ", "attempts = 3\nrecursive = [\"127.0.0.1\"]", "dns", &["beside a [stage]"]),
         ("seed = 20240607 ", "", "seed", &["the key `seed`", "add `seed = …`"]),
-        ("seed = 20240607 ", "seed = \n", "", &["3"]),
+        ("seed = 20240607 ", "seed = \n", "", &["correct this line"]),
         ("[stage] ", "[elsewhere]", "elsewhere", &["does not know"]),
         ("accepted = [200] ", "accepted = [] ", "target.accepted", &["at least one"]),
         ("{\"ballot\":\"{ballot}\",", "{", "target", &["{ballot}"]),
