@@ -110,6 +110,16 @@ impl Worker {
         (ballots_file::read(&path, RUN).unwrap(), report)
     }
 
+    /// Tells the worker to close and, while it waits for the vote of `client` in flight, ends its input.
+    pub async fn orphan_while_closing(mut self, ballots: &Path, client: &mut Client) -> Result<(), WorkerError> {
+        self.counters_when(|counters| counters.unanswered() == 1).await;
+        let close = Command::Close { ballots: ballots.to_owned(), drain: Duration::from_secs(3600) };
+        self.commands.write_all(format!("{}\n", serde_json::to_string(&close).unwrap()).as_bytes()).await.unwrap();
+        drop(self.commands);
+        assert_eq!(client.rest().await, "", "closed without an answer");
+        self.thread.join().unwrap()
+    }
+
     /// Ends the worker's input, as the death of its parent does, and returns how it ended.
     pub fn orphan(self) -> Result<(), WorkerError> {
         drop(self.commands);
