@@ -1,0 +1,241 @@
+//! What agents reported: the newest snapshot of each. Snapshots are cumulative, so loss, repetition and reordering
+//! of them cannot change what is kept in the end.
+
+use std::collections::BTreeMap;
+
+use voteburst_burst::tally::Tally;
+use voteburst_proto::message::Snapshot;
+
+use crate::conductor::AgentId;
+
+/// Why a snapshot was refused. Whoever sends one of these is broken or plays false.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotProblem {
+    /// It belongs to another run.
+    #[error("sent a snapshot of run {found:016x}: needed {needed:016x}")]
+    OtherRun {
+        /// The run it names.
+        found: u64,
+        /// This run.
+        needed: u64,
+    },
+    /// It names another agent or incarnation than its session's.
+    #[error("sent a snapshot in the name of another: agent {0}, incarnation {1:016x}")]
+    OtherSender(u32, u64),
+    /// More tickets ended than the share has.
+    #[error("reported {found} tickets ended: its share has {needed}")]
+    Ended {
+        /// What it reported.
+        found: u32,
+        /// What its share has.
+        needed: u32,
+    },
+    /// The last snapshot does not hold one fate per ticket.
+    #[error("reported the fates of {found} tickets: its share has {needed}")]
+    Fates {
+        /// How many fates it holds.
+        found: usize,
+        /// How many tickets the share has.
+        needed: u32,
+    },
+    /// A newer snapshot with less in it.
+    #[error("reported {now} tickets ended after {before}: counts only grow")]
+    Shrunk {
+        /// In the newer one.
+        now: u32,
+        /// In the one before.
+        before: u32,
+    },
+}
+
+/// What the coordinator knows of an agent's share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The incarnation that joined.
+    pub incarnation: u64,
+    /// Tickets of its share.
+    pub tickets: u32,
+}
+
+/// The newest snapshot of every agent of one run.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    run: u64,
+    expected: BTreeMap<AgentId, Expected>,
+    newest: BTreeMap<AgentId, Snapshot>,
+}
+
+impl Collection {
+    /// Nothing yet of these agents.
+    #[must_use]
+    pub fn new(run: u64, expected: BTreeMap<AgentId, Expected>) -> Self {
+        Self { run, expected, newest: BTreeMap::new() }
+    }
+
+    /// Keeps a snapshot if it is newer than what is there; tells whether it was.
+    ///
+    /// # Errors
+    /// When it cannot be what this agent counted in this run.
+    pub fn accept(&mut self, agent: AgentId, snapshot: Snapshot) -> Result<bool, SnapshotProblem> {
+        let sender = SnapshotProblem::OtherSender(snapshot.agent, snapshot.incarnation);
+        let Some(expected) = self.expected.get(&agent) else { return Err(sender) };
+        judge(self.run, agent, expected, &snapshot)?;
+        match self.newest.get(&agent) {
+            Some(kept) if kept.seq >= snapshot.seq => return Ok(false),
+            Some(kept) if kept.ended > snapshot.ended => {
+                return Err(SnapshotProblem::Shrunk { now: snapshot.ended, before: kept.ended });
+            }
+            _ => {}
+        }
+        self.newest.insert(agent, snapshot);
+        Ok(true)
+    }
+
+    /// The newest snapshot of an agent.
+    #[must_use]
+    pub fn newest(&self, agent: AgentId) -> Option<&Snapshot> {
+        self.newest.get(&agent)
+    }
+
+    /// The newest snapshots of all agents, by agent.
+    pub fn all(&self) -> impl Iterator<Item = &Snapshot> {
+        self.newest.values()
+    }
+
+    /// The newest snapshots themselves.
+    #[must_use]
+    pub fn into_snapshots(self) -> Vec<Snapshot> {
+        self.newest.into_values().collect()
+    }
+}
+
+fn judge(run: u64, agent: AgentId, expected: &Expected, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
+    if snapshot.run != run {
+        return Err(SnapshotProblem::OtherRun { found: snapshot.run, needed: run });
+    }
+    if (snapshot.agent, snapshot.incarnation) != (agent.0, expected.incarnation) {
+        return Err(SnapshotProblem::OtherSender(snapshot.agent, snapshot.incarnation));
+    }
+    if snapshot.ended > expected.tickets {
+        return Err(SnapshotProblem::Ended { found: snapshot.ended, needed: expected.tickets });
+    }
+    let needed = if snapshot.last { expected.tickets } else { 0 };
+    if snapshot.fates.len() != needed as usize {
+        return Err(SnapshotProblem::Fates { found: snapshot.fates.len(), needed });
+    }
+    Ok(())
+}
+
+/// The fleet's tally: the sum of its agents' newest ones.
+pub fn merge<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Tally {
+    let mut fleet = Tally::default();
+    for snapshot in snapshots {
+        fleet.merge(&snapshot.tally);
+    }
+    fleet
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use voteburst_burst::clock::Offset;
+    use voteburst_burst::outcome::Fate;
+
+    use super::*;
+
+    const RUN: u64 = 77;
+    const TICKETS: u32 = 10;
+
+    fn snapshot(agent: u32, seq: u64) -> Snapshot {
+        let mut tally = Tally::default();
+        let index = tally.index(Ipv4Addr::new(127, 0, 0, 1).into());
+        // Cumulative: the later, the more.
+        for n in 0..seq {
+            tally.proxy(index).second(u32::try_from(n).unwrap()).sent += agent + 1;
+            tally.proxy(index).response.record_ns(n * 1_000_000);
+        }
+        Snapshot {
+            run: RUN,
+            agent,
+            incarnation: u64::from(agent) + 500,
+            seq,
+            last: false,
+            tally,
+            ended: u32::try_from(seq).unwrap().min(TICKETS),
+            connected: 0,
+            connected_at_t0: None,
+            first_send_lateness_ns: None,
+            offset: Offset { nanos: 0, bound_ns: 1 },
+            cpu: Duration::ZERO,
+            memory_bytes: 0,
+            warnings: Vec::new(),
+            fates: Vec::new(),
+        }
+    }
+
+    fn collection(agents: u32) -> Collection {
+        let expected = |agent| (AgentId(agent), Expected { incarnation: u64::from(agent) + 500, tickets: TICKETS });
+        Collection::new(RUN, (0..agents).map(expected).collect())
+    }
+
+    proptest! {
+        // Each case makes and compares some forty sets of histograms.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Deliveries are (agent, seq) in any order and number; the last ones always arrive, at any place among them.
+        #[test]
+        fn loss_repetition_and_reordering_cannot_change_the_result(
+            deliveries in proptest::collection::vec((0_u32..3, 1_u64..9), 0..40),
+            places in proptest::collection::vec(any::<prop::sample::Index>(), 3),
+        ) {
+            let mut deliveries = deliveries;
+            for (agent, place) in (0..3).zip(places) {
+                deliveries.insert(place.index(deliveries.len() + 1), (agent, 9));
+            }
+            let mut all = collection(3);
+            for (agent, seq) in deliveries {
+                all.accept(AgentId(agent), snapshot(agent, seq)).unwrap();
+            }
+            let mut ideal = collection(3);
+            for agent in 0..3 {
+                ideal.accept(AgentId(agent), snapshot(agent, 9)).unwrap();
+            }
+            prop_assert_eq!(merge(all.all()), merge(ideal.all()));
+            prop_assert_eq!(all.into_snapshots(), ideal.into_snapshots());
+        }
+    }
+
+    #[test]
+    fn an_older_or_repeated_snapshot_is_left_out_and_says_so() {
+        let mut all = collection(1);
+        for (seq, kept) in [(3, true), (3, false), (2, false), (4, true)] {
+            assert_eq!(all.accept(AgentId(0), snapshot(0, seq)), Ok(kept), "seq {seq}");
+        }
+    }
+
+    #[test]
+    fn snapshots_that_cannot_be_are_refused_with_their_class() {
+        let mut all = collection(2);
+        all.accept(AgentId(0), snapshot(0, 5)).unwrap();
+        let cases = [
+            (Snapshot { run: 1, ..snapshot(0, 6) }, SnapshotProblem::OtherRun { found: 1, needed: RUN }),
+            (snapshot(1, 6), SnapshotProblem::OtherSender(1, 501)),
+            (Snapshot { incarnation: 9, ..snapshot(0, 6) }, SnapshotProblem::OtherSender(0, 9)),
+            (Snapshot { ended: 11, ..snapshot(0, 6) }, SnapshotProblem::Ended { found: 11, needed: 10 }),
+            (Snapshot { ended: 4, ..snapshot(0, 6) }, SnapshotProblem::Shrunk { now: 4, before: 5 }),
+            (
+                Snapshot { last: true, fates: vec![Fate::Accepted; 9], ..snapshot(0, 6) },
+                SnapshotProblem::Fates { found: 9, needed: 10 },
+            ),
+            (Snapshot { fates: vec![Fate::Accepted; 10], ..snapshot(0, 6) }, SnapshotProblem::Fates { found: 10, needed: 0 }),
+        ];
+        for (snapshot, problem) in cases {
+            assert_eq!(all.accept(AgentId(0), snapshot), Err(problem));
+        }
+        assert!(matches!(all.accept(AgentId(9), snapshot(9, 1)), Err(SnapshotProblem::OtherSender(9, _))));
+        assert_eq!(all.newest(AgentId(0)).map(|kept| kept.seq), Some(5));
+    }
+}

@@ -1,0 +1,490 @@
+//! One run from listening to results: the loop that feeds the conductor and does what it says.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use voteburst_burst::clock::FleetTime;
+use voteburst_burst::ledger::ShareReport;
+use voteburst_burst::plan::Plan;
+use voteburst_burst::tally::Tally;
+use voteburst_proto::message::{Check, CheckStatus, Share, Snapshot, Welcome};
+use voteburst_proto::{FromAgent, FromCoordinator};
+
+use crate::clock::Clock;
+use crate::collect::{self, Collection, Expected};
+use crate::conductor::{AgentId, Command, Conductor, Ended, Event, Note, Order, Phase, Timings};
+use crate::progress::Progress;
+use crate::record::{self, AgentRecord, CheckRecord, PhaseRecord, StartSpread};
+use crate::roster::{Admitted, Roster, SessionId};
+use crate::service::{self, Bound, Inbound};
+use crate::trust::Token;
+
+/// How often time is looked at; every bound is met to within this.
+const TICK: Duration = Duration::from_millis(100);
+/// How long agents have to take their last word once the run is over.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What agents must know of the world beside the plan.
+#[derive(Clone, Debug, Default)]
+pub struct WorldInfo {
+    /// Where the plan's carriers listen, by their index.
+    pub carriers: Vec<SocketAddr>,
+    /// Whether these are resolvers of the real world, which answer only queries that desire recursion.
+    pub recursion_desired: bool,
+    /// The target's port.
+    pub port: u16,
+    /// Addresses for agents to connect from; empty: each agent picks its own.
+    pub sources: Vec<IpAddr>,
+}
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// What will happen.
+    pub plan: Arc<Plan>,
+    /// Number of this run, part of every ballot id: drawn anew for each.
+    pub run: u64,
+    /// Agents to wait for. No more of them take part than there are viewers.
+    pub agents: u32,
+    /// What agents must know of the world.
+    pub world: WorldInfo,
+    /// What agents must show to join; `None` admits everybody who reaches the listener.
+    pub token: Option<Token>,
+    /// Bounds of every wait.
+    pub timings: Timings,
+    /// Go on although machines are not as needed.
+    pub force: bool,
+    /// Where lines for the user go; nobody need listen.
+    pub progress: mpsc::UnboundedSender<Progress>,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Conducted {
+    /// How it ended.
+    pub ended: Ended,
+    /// Every phase and when it began.
+    pub phases: Vec<PhaseRecord>,
+    /// The instant of T0 on the fleet's clock; `None` when nothing was fired.
+    pub t0: Option<FleetTime>,
+    /// The second of every tally that begins at T0.
+    pub t0_second: Option<u32>,
+    /// The agents by number.
+    pub agents: Vec<AgentRecord>,
+    /// The newest snapshot of each agent that sent one.
+    pub snapshots: Vec<Snapshot>,
+    /// How closely they started together.
+    pub start: StartSpread,
+    /// What was not as needed before the run, which was forced all the same.
+    pub forced: Vec<String>,
+}
+
+impl Conducted {
+    /// The fleet's tally.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        collect::merge(&self.snapshots)
+    }
+
+    /// What each agent reported of its share, for the ledger.
+    #[must_use]
+    pub fn shares(&self) -> Vec<ShareReport> {
+        record::share_reports(&self.agents, &self.snapshots)
+    }
+}
+
+/// Why there is no result at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConductProblem {
+    /// The listener died.
+    #[error("the coordinator's listener died: {0}; the run cannot go on")]
+    Listener(String),
+}
+
+/// Conducts one run. The first interrupt ends it in an orderly way, the second at once.
+///
+/// Agents that burst when the listener dies finish on their own, but nobody hears of it.
+///
+/// # Errors
+/// When the listener dies. Everything else that goes wrong is told in [`Conducted::ended`].
+pub async fn conduct(
+    bound: Bound,
+    setup: Setup,
+    mut interrupts: mpsc::UnboundedReceiver<()>,
+    clock: Clock,
+) -> Result<Conducted, ConductProblem> {
+    let (inbound_sender, mut inbound) = mpsc::channel(1_024);
+    let (stop, stopped) = oneshot::channel::<()>();
+    // Nobody need be there to read progress.
+    let _ = setup.progress.send(Progress::Listening(bound.address));
+    let mut server = tokio::spawn(service::serve(bound, clock, inbound_sender, async move {
+        // A dropped sender means the same as a sent word: the run is over.
+        let _ = stopped.await;
+    }));
+    let mut run = Run::new(setup, clock);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while run.ended.is_none() {
+        tokio::select! {
+            Some(what) = inbound.recv() => run.hear(what),
+            Some(()) = interrupts.recv() => run.tell_conductor(Event::Interrupt),
+            _ = tick.tick() => run.tick(),
+            died = &mut server => return Err(ConductProblem::Listener(format!("{died:?}"))),
+        }
+    }
+    run.sessions.clear();
+    drop(stop);
+    drop(inbound);
+    // Last words go out with the closing of sessions; who does not take them in time is left behind.
+    if tokio::time::timeout(CLOSE_WITHIN, &mut server).await.is_err() {
+        server.abort();
+    }
+    Ok(run.into_conducted())
+}
+
+/// One agent's part of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    viewers: Range<u32>,
+    tickets: u32,
+}
+
+struct Run {
+    clock: Clock,
+    setup: Setup,
+    /// Agents that take part.
+    expected: u32,
+    conductor: Conductor,
+    roster: Roster,
+    collection: Collection,
+    sessions: BTreeMap<SessionId, mpsc::Sender<FromCoordinator>>,
+    /// By position among the shares.
+    parts: Vec<Part>,
+    /// Which part each agent plays.
+    played: BTreeMap<AgentId, u32>,
+    preflights: BTreeMap<AgentId, Vec<Check>>,
+    /// Votes planned until the end of each second after T0.
+    planned_by: Vec<u64>,
+    forced: Vec<String>,
+    shown_second: Option<i64>,
+    ended: Option<Ended>,
+}
+
+impl Run {
+    fn new(mut setup: Setup, clock: Clock) -> Self {
+        let mut planned_by = Vec::new();
+        let part = |viewers: Range<u32>| {
+            let tickets = setup.plan.tickets_of(&viewers);
+            for ticket in &tickets {
+                count_into(&mut planned_by, ticket.planned_ns);
+            }
+            Part { viewers, tickets: u32::try_from(tickets.len()).unwrap_or(u32::MAX) }
+        };
+        let parts: Vec<_> = setup.plan.shares(setup.agents).into_iter().map(part).collect();
+        sum_up(&mut planned_by);
+        let expected = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        Self {
+            clock,
+            expected,
+            conductor: Conductor::new(expected, setup.plan.hash.to_string(), setup.timings, setup.force, clock.now()),
+            roster: Roster::new(setup.token.take()),
+            collection: Collection::new(setup.run, BTreeMap::new()),
+            setup,
+            sessions: BTreeMap::new(),
+            parts,
+            played: BTreeMap::new(),
+            preflights: BTreeMap::new(),
+            planned_by,
+            forced: Vec::new(),
+            shown_second: None,
+            ended: None,
+        }
+    }
+
+    fn hear(&mut self, what: Inbound) {
+        match what {
+            Inbound::Joined { session, join, out } => {
+                let name = format!("{} (process {})", join.host, join.pid);
+                let gathering = self.conductor.phase() == Phase::Gathering;
+                match self.roster.admit(join, session, gathering) {
+                    Ok(admitted) => self.welcome(admitted, name, session, out),
+                    Err(refusal) => {
+                        let reason = refusal.to_string();
+                        // A full or closed queue of a session that has just begun: nobody is there to be told.
+                        let _ = out.try_send(FromCoordinator::Refused { reason: reason.clone() });
+                        self.show(Progress::AgentRefused { name, reason });
+                    }
+                }
+            }
+            Inbound::Said { session, message } => {
+                if let Some(agent) = self.roster.of_session(session) {
+                    self.understand(agent, message);
+                }
+            }
+            Inbound::Ended { session, why } => {
+                self.sessions.remove(&session);
+                if let Some(agent) = self.roster.leave(session) {
+                    self.tell_conductor(Event::Lost(agent, why));
+                }
+            }
+            Inbound::Stranger { peer, reason } => self.show(Progress::AgentRefused { name: peer, reason }),
+        }
+    }
+
+    fn welcome(&mut self, admitted: Admitted, name: String, session: SessionId, out: mpsc::Sender<FromCoordinator>) {
+        let (Admitted::New(agent) | Admitted::Again(agent)) = admitted;
+        let welcome = Welcome { agent: agent.0, run: self.setup.run, report_every: self.setup.timings.report_every };
+        self.sessions.insert(session, out);
+        self.say(agent, FromCoordinator::Welcome(welcome));
+        if let Admitted::Again(_) = admitted {
+            return self.tell_conductor(Event::Rejoined(agent));
+        }
+        let joined = u32::try_from(self.roster.entries().count()).unwrap_or(u32::MAX);
+        self.show(Progress::AgentJoined { agent, name, joined, expected: self.expected });
+        self.tell_conductor(Event::Joined(agent));
+    }
+
+    fn understand(&mut self, agent: AgentId, message: FromAgent) {
+        let event = match message {
+            FromAgent::Join(_) => Event::Failed(agent, "joined twice in one session".to_owned()),
+            FromAgent::Planned { plan_hash } => Event::Planned(agent, plan_hash),
+            FromAgent::Preflight { checks } => {
+                let bad = checks.iter().filter(|check| check.status == CheckStatus::Bad).map(in_words).collect();
+                self.preflights.insert(agent, checks);
+                Event::Preflight(agent, bad)
+            }
+            FromAgent::Progress(progress) => Event::Progress(agent, progress.connected),
+            FromAgent::Ready(ready) => Event::Ready(agent, ready.connected),
+            FromAgent::Armed { offset } => Event::Armed(agent, offset),
+            FromAgent::Snapshot(snapshot) => {
+                let last = snapshot.last;
+                match self.collection.accept(agent, *snapshot) {
+                    Ok(_) => Event::Snapshot(agent, last),
+                    Err(problem) => Event::Failed(agent, problem.to_string()),
+                }
+            }
+            FromAgent::Failed { reason } => Event::Failed(agent, reason),
+        };
+        self.tell_conductor(event);
+    }
+
+    fn tell_conductor(&mut self, event: Event) {
+        for command in self.conductor.handle(self.clock.now(), event) {
+            match command {
+                Command::Tell(agent, order) => self.pass_on(agent, order),
+                Command::Note(note) => self.note(note),
+                Command::Finish(ended) => self.ended = Some(ended),
+            }
+        }
+    }
+
+    fn pass_on(&mut self, agent: AgentId, order: Order) {
+        let message = match order {
+            Order::Share(part) => self.share(agent, part),
+            Order::OpenDoors(at) => FromCoordinator::OpenDoors { at },
+            Order::Arm => FromCoordinator::Arm,
+            Order::Commit(t0) => FromCoordinator::Commit { t0 },
+            Order::Abort(reason) => FromCoordinator::Abort { reason },
+            Order::Drain => FromCoordinator::Drain,
+            Order::Bye => FromCoordinator::Bye,
+        };
+        self.say(agent, message);
+    }
+
+    fn share(&mut self, agent: AgentId, part: u32) -> FromCoordinator {
+        self.played.insert(agent, part);
+        let viewers = self.parts[part as usize].viewers.clone();
+        FromCoordinator::Share(Share {
+            scenario: self.setup.plan.scenario.to_toml(),
+            plan_hash: self.setup.plan.hash.to_string(),
+            viewers,
+            carriers: self.setup.world.carriers.clone(),
+            recursion_desired: self.setup.world.recursion_desired,
+            port: self.setup.world.port,
+            sources: self.setup.world.sources.clone(),
+            slot: part,
+        })
+    }
+
+    fn say(&self, agent: AgentId, message: FromCoordinator) {
+        let out = self.roster.session_of(agent).and_then(|session| self.sessions.get(&session));
+        // An agent that takes no words is found by its silence, which is judged in one place.
+        if let Some(Err(error)) = out.map(|out| out.try_send(message)) {
+            tracing::debug!(%agent, %error, "a word did not reach its session");
+        }
+    }
+
+    fn show(&self, progress: Progress) {
+        // Nobody need be there to read it.
+        let _ = self.setup.progress.send(progress);
+    }
+
+    fn note(&mut self, note: Note) {
+        let viewers = self.setup.plan.scenario.audience.viewers;
+        match note {
+            Note::Entered(phase) => self.entered(phase),
+            Note::DoorsOverdue(agents) => self.show(Progress::DoorsOverdue { agents }),
+            Note::AgentBack(agent) => self.show(Progress::AgentBack { agent }),
+            Note::Forced(_, reason) => {
+                self.forced.push(reason.clone());
+                self.show(Progress::Forced { reason });
+            }
+            Note::AgentLost(agent, why) => {
+                let name = self.roster.entry(agent).map_or_else(String::new, |entry| entry.name());
+                let share = self.part_of(agent).map_or(0.0, |part| f64::from(length(&part.viewers)) / f64::from(viewers.max(1)));
+                self.show(Progress::AgentLost { agent, name, why, share });
+                if self.conductor.phase() == Phase::Gathering {
+                    // Its place is free again; a session that is still open ends, so that it may join anew.
+                    self.roster.session_of(agent).map(|session| self.sessions.remove(&session));
+                    self.roster.forget(agent);
+                }
+            }
+        }
+    }
+
+    fn entered(&mut self, phase: Phase) {
+        let (connected, viewers) = (self.conductor.connected(), self.setup.plan.scenario.audience.viewers);
+        match phase {
+            Phase::Planning => self.expect_snapshots(),
+            Phase::Doors => self.show(Progress::Doors { connected, viewers }),
+            Phase::Arming => self.show(Progress::Ready { connected, viewers }),
+            Phase::Committed => {
+                let bounds = self.roster.entries().filter_map(|(agent, _)| self.conductor.offset(agent));
+                let bound = bounds.map(|offset| u64::try_from(offset.bound_ns).unwrap_or(0)).max().unwrap_or(0);
+                self.show(Progress::Armed { bound: Duration::from_nanos(bound) });
+                let t0_in = self.conductor.t0().map_or(0, |t0| t0.0 - self.clock.now().0);
+                self.show(Progress::Committed { t0_in: Duration::from_nanos(u64::try_from(t0_in).unwrap_or(0)) });
+            }
+            Phase::Draining => self.show(Progress::Draining),
+            Phase::Done => {
+                let agents = u32::try_from(self.collection.all().filter(|snapshot| snapshot.last).count()).unwrap_or(u32::MAX);
+                self.show(Progress::Merging { agents, expected: self.expected });
+            }
+            Phase::Gathering | Phase::Burst | Phase::Aborted => {}
+        }
+    }
+
+    /// The agents of the run are known from here on; shares go out in the order of their numbers.
+    fn expect_snapshots(&mut self) {
+        let expected = self
+            .roster
+            .entries()
+            .zip(&self.parts)
+            .map(|((agent, entry), part)| (agent, Expected { incarnation: entry.join.incarnation, tickets: part.tickets }));
+        self.collection = Collection::new(self.setup.run, expected.collect());
+    }
+
+    fn part_of(&self, agent: AgentId) -> Option<&Part> {
+        self.played.get(&agent).and_then(|part| self.parts.get(*part as usize))
+    }
+
+    fn tick(&mut self) {
+        self.tell_conductor(Event::Tick);
+        let from = match self.conductor.phase() {
+            Phase::Doors => self.conductor.doors_at(),
+            Phase::Burst | Phase::Draining => self.conductor.t0(),
+            _ => None,
+        };
+        let Some(from) = from else { return };
+        let second = (self.clock.now().0 - from.0).div_euclid(1_000_000_000);
+        if second < 0 || self.shown_second.replace(second) == Some(second) {
+            return;
+        }
+        if self.conductor.phase() == Phase::Doors {
+            let (connected, viewers) = (self.conductor.connected(), self.setup.plan.scenario.audience.viewers);
+            return self.show(Progress::Doors { connected, viewers });
+        }
+        self.show(self.burst_line(u32::try_from(second).unwrap_or(u32::MAX)));
+    }
+
+    fn burst_line(&self, second: u32) -> Progress {
+        let index = (second as usize).min(self.planned_by.len());
+        let planned = index.checked_sub(1).map_or(0, |last| self.planned_by[last]);
+        let (mut sent, mut accepted, mut failed, mut ended) = (0, 0, 0, 0);
+        for snapshot in self.collection.all() {
+            let counts = record::counts(snapshot);
+            sent += counts.sent;
+            accepted += counts.accepted;
+            failed += counts.failed;
+            ended += u64::from(snapshot.ended);
+        }
+        Progress::Burst { second, planned, sent, accepted, failed, ended }
+    }
+
+    fn into_conducted(self) -> Conducted {
+        let agents: Vec<_> = self.roster.entries().map(|(agent, entry)| self.record(agent, &entry.join)).collect();
+        let t0 = self.conductor.t0();
+        let t0_second =
+            t0.zip(self.conductor.doors_at()).and_then(|(t0, doors)| u32::try_from((t0.0 - doors.0) / 1_000_000_000).ok());
+        Conducted {
+            phases: self.conductor.phases().iter().map(Into::into).collect(),
+            t0,
+            t0_second,
+            start: StartSpread::of(&agents),
+            agents,
+            snapshots: self.collection.into_snapshots(),
+            forced: self.forced,
+            ended: self.ended.unwrap_or(Ended::Complete),
+        }
+    }
+
+    fn record(&self, agent: AgentId, join: &voteburst_proto::message::Join) -> AgentRecord {
+        let part = self.part_of(agent).cloned().unwrap_or(Part { viewers: 0..0, tickets: 0 });
+        let newest = self.collection.newest(agent);
+        let mut record = AgentRecord {
+            id: agent.0,
+            host: join.host.clone(),
+            pid: join.pid,
+            version: join.version.clone(),
+            viewers: part.viewers,
+            tickets: part.tickets,
+            slot: self.played.get(&agent).copied().unwrap_or(agent.0),
+            offset_ns: None,
+            bound_ns: None,
+            offset_moved_ns: None,
+            first_send_lateness_ns: None,
+            last: false,
+            lost: self.conductor.lost(agent).map(ToOwned::to_owned),
+            connected_at_t0: None,
+            ended: 0,
+            cpu_us: 0,
+            memory_bytes: 0,
+            warnings: Vec::new(),
+            preflight: self.preflights.get(&agent).into_iter().flatten().map(CheckRecord::from).collect(),
+        };
+        record.take_offsets(self.conductor.offset(agent), newest.map(|snapshot| snapshot.offset));
+        if let Some(snapshot) = newest {
+            record.take_snapshot(snapshot);
+        }
+        record
+    }
+}
+
+fn in_words(check: &Check) -> String {
+    format!("{}: found {}, needed {}; {}, otherwise {}", check.what, check.found, check.needed, check.fix, check.effect)
+}
+
+fn length(viewers: &Range<u32>) -> u32 {
+    viewers.end.saturating_sub(viewers.start)
+}
+
+fn count_into(seconds: &mut Vec<u64>, planned_ns: u64) {
+    let second = usize::try_from(planned_ns / 1_000_000_000).unwrap_or(usize::MAX).min(86_400);
+    if seconds.len() <= second {
+        seconds.resize(second + 1, 0);
+    }
+    seconds[second] += 1;
+}
+
+fn sum_up(seconds: &mut [u64]) {
+    let mut sum = 0;
+    for second in seconds {
+        sum += *second;
+        *second = sum;
+    }
+}

@@ -1,0 +1,301 @@
+//! From evidence to figures: counts are merged first, percentiles and ratios come last.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use voteburst_burst::ledger::Ledger;
+use voteburst_burst::outcome::Failure;
+use voteburst_burst::plan::Plan;
+use voteburst_burst::skew::Skew;
+use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
+use voteburst_burst::verdict::{Facts, Reason, Verdict};
+
+use super::{
+    Agent, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start, TimelineSecond, VerdictPart, Votes,
+};
+
+/// What is known of one agent.
+#[derive(Clone, Debug, Default)]
+pub struct AgentFacts {
+    /// Its name in this run.
+    pub id: String,
+    /// Its machine.
+    pub host: String,
+    /// How many viewers it held.
+    pub viewers: u32,
+    /// Whether its final snapshot arrived.
+    pub is_final: bool,
+    /// Why it was lost, if it was.
+    pub lost: Option<String>,
+    /// The coordinator's clock minus its own with the bound, in nanoseconds.
+    pub offset_ns: Option<(i64, i64)>,
+    /// First send minus its planned instant, in nanoseconds.
+    pub first_send_lateness_ns: Option<u64>,
+}
+
+/// What one of the stage's proxies counted itself, under HAProxy's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontFacts {
+    /// Connections accepted.
+    pub conn_tot: u64,
+    /// The most connections at once.
+    pub conn_peak: u64,
+    /// Requests.
+    pub req_tot: u64,
+    /// Answers with a 2xx status.
+    pub hrsp_2xx: u64,
+    /// Answers with a 4xx status.
+    pub hrsp_4xx: u64,
+    /// Answers with a 5xx status.
+    pub hrsp_5xx: u64,
+    /// The most requests waiting for a web server at once.
+    pub queue_peak: u64,
+    /// Requests that waited longer than the queue timeout.
+    pub queue_timeouts: u64,
+}
+
+/// Everything a report is made of.
+#[derive(Clone, Debug)]
+pub struct Findings<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// When the run began, as RFC 3339 text.
+    pub started: &'a str,
+    /// The fleet's tally, merged.
+    pub tally: &'a Tally,
+    /// The account of votes.
+    pub ledger: Ledger,
+    /// Every proxy the zone can name; those that got nothing count in the skew. Empty when unknown.
+    pub fronts: &'a [IpAddr],
+    /// What the stage's proxies counted themselves.
+    pub stage: &'a BTreeMap<IpAddr, FrontFacts>,
+    /// T0 in whole seconds after the doors opened; `None` when it was never committed.
+    pub t0_second: Option<u32>,
+    /// The agents.
+    pub agents: Vec<AgentFacts>,
+    /// Spread of the agents' first sends and what their clocks may add, in nanoseconds.
+    pub start_ns: Option<(u64, u64)>,
+    /// Why the run ended early, if it did.
+    pub partial: Option<String>,
+    /// Checks that failed before a forced run.
+    pub forced: Option<String>,
+}
+
+impl Report {
+    /// Works out a report.
+    #[must_use]
+    pub fn of(findings: &Findings<'_>) -> Self {
+        let scenario = &findings.plan.scenario;
+        let proxies = every_proxy(findings);
+        let total = findings.tally.total();
+        let skew = Skew::of(&by_second(&proxies, findings.t0_second.unwrap_or(0), |second| second.sent));
+        let connected = connected_at_t0(findings, &proxies);
+        let verdict = judge(findings, &proxies, &total, skew, connected);
+        Self {
+            schema: SCHEMA.into(),
+            name: scenario.name.clone(),
+            zone: scenario.stage.as_ref().map_or_else(|| "live".into(), |stage| stage.zone.to_string()),
+            started: findings.started.into(),
+            verdict,
+            plan: plan_part(findings.plan),
+            votes: votes(&findings.ledger, &total.total()),
+            ledger: findings.ledger.clone(),
+            latency_ms: latencies(&total),
+            skew,
+            skew_connections: Skew::of(&by_second(&proxies, 0, |second| second.opened)),
+            start: Start {
+                spread_ms: findings.start_ns.map(|(spread, _)| spread as f64 / 1e6),
+                bound_ms: findings.start_ns.map(|(_, bound)| bound as f64 / 1e6),
+            },
+            connected_at_t0: connected,
+            limits: limits(findings.plan),
+            agents: findings.agents.iter().map(agent).collect(),
+            proxies: proxies.iter().map(|(address, tally)| proxy(*address, tally, findings.stage.get(address))).collect(),
+            timeline: timeline(&proxies, findings.t0_second.unwrap_or(0)),
+        }
+    }
+}
+
+/// The proxies of the tally and those of the zone that got nothing.
+fn every_proxy(findings: &Findings<'_>) -> Vec<(IpAddr, ProxyTally)> {
+    let mut all: BTreeMap<IpAddr, ProxyTally> = findings.fronts.iter().map(|front| (*front, ProxyTally::default())).collect();
+    for (address, tally) in findings.tally.proxies() {
+        all.insert(address, tally.clone());
+    }
+    all.into_iter().collect()
+}
+
+fn by_second(proxies: &[(IpAddr, ProxyTally)], from: u32, count: impl Fn(&Second) -> u32) -> Vec<Vec<u64>> {
+    let seconds = |tally: &ProxyTally| tally.seconds.iter().skip(from as usize).map(|second| u64::from(count(second))).collect();
+    proxies.iter().map(|(_, tally)| seconds(tally)).collect()
+}
+
+/// Connections open at the end of the second before T0, as a share of all viewers whose agents reported.
+fn connected_at_t0(findings: &Findings<'_>, proxies: &[(IpAddr, ProxyTally)]) -> Option<f64> {
+    let before = findings.t0_second?.checked_sub(1)? as usize;
+    let open_then = |tally: &ProxyTally| {
+        let open = tally.open_by_second();
+        open.get(before).or_else(|| open.last()).copied().unwrap_or(0)
+    };
+    let open: i64 = proxies.iter().map(|(_, tally)| open_then(tally)).sum();
+    let viewers: u32 = findings.agents.iter().map(|agent| agent.viewers).sum();
+    (viewers > 0).then(|| (open as f64 / f64::from(viewers)).min(1.0))
+}
+
+fn judge(
+    findings: &Findings<'_>,
+    proxies: &[(IpAddr, ProxyTally)],
+    total: &ProxyTally,
+    skew: Option<Skew>,
+    connected: Option<f64>,
+) -> VerdictPart {
+    let viewers = f64::from(findings.plan.scenario.audience.viewers);
+    let lost = findings.agents.iter().filter(|agent| !agent.is_final);
+    let facts = Facts {
+        ledger: &findings.ledger,
+        response_p99_ms: total.response.quantile_ms(0.99),
+        lateness_p99_ms: total.lateness.quantile_ms(0.99),
+        start_spread_ms: findings.start_ns.map(|(spread, bound)| (spread + bound) as f64 / 1e6),
+        busiest_share: skew.map(|skew| skew.busiest_share),
+        peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
+        connected,
+        local_limits: total.total().failed[Failure::LocalLimit as usize].into(),
+        lost: lost
+            .map(|agent| {
+                let why = agent.lost.clone().unwrap_or_else(|| "no final snapshot".into());
+                (agent.id.clone(), why, f64::from(agent.viewers) / viewers)
+            })
+            .collect(),
+        partial: findings.partial.clone(),
+        forced: findings.forced.clone(),
+    };
+    let verdict = Verdict::judge(&facts, &findings.plan.scenario.thresholds);
+    VerdictPart { outcome: verdict.outcome, reasons: verdict.reasons.iter().map(reason).collect() }
+}
+
+fn reason(reason: &Reason) -> ReasonPart {
+    ReasonPart { code: reason.code().into(), effect: reason.effect(), text: reason.to_string(), remedy: reason.remedy().into() }
+}
+
+fn plan_part(plan: &Plan) -> PlanPart {
+    let choices = plan.scenario.questions.iter().zip(&plan.choices).map(|(question, counts)| {
+        let ids = question.choices.iter().map(|choice| choice.id.clone());
+        (question.id.clone(), ids.zip(counts.iter().copied()).collect())
+    });
+    PlanPart {
+        hash: plan.hash.to_string(),
+        viewers: plan.scenario.audience.viewers,
+        tickets: plan.tickets,
+        seed: plan.scenario.seed,
+        choices: choices.collect(),
+    }
+}
+
+fn votes(ledger: &Ledger, total: &Second) -> Votes {
+    Votes {
+        planned: ledger.planned,
+        sent: ledger.accepted + ledger.refused + (ledger.unknown - ledger.unreported),
+        accepted: ledger.accepted,
+        failed: ledger.refused + ledger.never_sent,
+        unknown: ledger.unknown,
+        complaints: ledger.complaints,
+        voters: ledger.voters,
+        attempts: total.sent.into(),
+        failures: failures(total),
+    }
+}
+
+fn failures(second: &Second) -> BTreeMap<String, u64> {
+    let counts = Failure::ALL.iter().zip(second.failed);
+    counts.filter(|(_, count)| *count > 0).map(|(failure, count)| (failure.to_string(), u64::from(count))).collect()
+}
+
+fn latencies(tally: &ProxyTally) -> Latencies {
+    Latencies { response: quantiles(&tally.response), service: quantiles(&tally.service), lateness: quantiles(&tally.lateness) }
+}
+
+fn quantiles(latency: &Latency) -> Quantiles {
+    Quantiles {
+        count: latency.len(),
+        p50: latency.quantile_ms(0.5),
+        p90: latency.quantile_ms(0.9),
+        p99: latency.quantile_ms(0.99),
+        p999: latency.quantile_ms(0.999),
+        max: latency.max_ms(),
+    }
+}
+
+fn limits(plan: &Plan) -> Option<Limits> {
+    let stage = plan.scenario.stage.as_ref()?;
+    let per_server = stage.server_limit();
+    let mean_s = stage.service_time.mean().as_secs_f64();
+    Some(Limits {
+        connections: stage.connection_limit_per_front(),
+        per_server,
+        per_server_computed: format!("{} / {} = {per_server}", stage.web_server_coefficient, stage.fronts()),
+        web_servers: stage.web_servers,
+        votes_per_s: f64::from(per_server) * f64::from(stage.web_servers) / mean_s,
+    })
+}
+
+fn agent(facts: &AgentFacts) -> Agent {
+    Agent {
+        id: facts.id.clone(),
+        host: facts.host.clone(),
+        viewers: facts.viewers,
+        is_final: facts.is_final,
+        lost: facts.lost.clone(),
+        offset_ms: facts.offset_ns.map(|(offset, _)| offset as f64 / 1e6),
+        bound_ms: facts.offset_ns.map(|(_, bound)| bound as f64 / 1e6),
+        first_send_lateness_ms: facts.first_send_lateness_ns.map(|lateness| lateness as f64 / 1e6),
+    }
+}
+
+fn peak(levels: &[i64]) -> i64 {
+    levels.iter().copied().max().unwrap_or(0)
+}
+
+fn proxy(address: IpAddr, tally: &ProxyTally, stage: Option<&FrontFacts>) -> Proxy {
+    let total = tally.total();
+    Proxy {
+        address: address.to_string(),
+        opened: total.opened.into(),
+        closed: total.closed.into(),
+        closed_idle: total.closed_idle.into(),
+        peak_open: peak(&tally.open_by_second()),
+        peak_in_flight: peak(&tally.in_flight_by_second()),
+        dns_answers: total.dns_answers.into(),
+        sent: total.sent.into(),
+        accepted: total.accepted.into(),
+        failed: total.failed_total(),
+        failures: failures(&total),
+        latency_ms: latencies(tally),
+        stage: stage.copied(),
+    }
+}
+
+fn timeline(proxies: &[(IpAddr, ProxyTally)], t0_second: u32) -> Vec<TimelineSecond> {
+    let length = proxies.iter().map(|(_, tally)| tally.seconds.len()).max().unwrap_or(0);
+    let levels: Vec<_> = proxies.iter().map(|(_, tally)| (tally.open_by_second(), tally.in_flight_by_second())).collect();
+    // A level stays what it was when a tally ends before the others.
+    let at = |levels: &[i64], index: usize| levels.get(index).or_else(|| levels.last()).copied().unwrap_or(0);
+    (0..length)
+        .map(|index| {
+            let cells = proxies.iter().zip(&levels).map(|((address, tally), (open, in_flight))| {
+                let second = tally.seconds.get(index).copied().unwrap_or_default();
+                let cell = ProxySecond {
+                    open: at(open, index),
+                    in_flight: at(in_flight, index),
+                    accepted: second.accepted,
+                    failed: second.failed_total(),
+                    sent: second.sent,
+                    opened: second.opened,
+                    dns_answers: second.dns_answers,
+                };
+                (address.to_string(), cell)
+            });
+            TimelineSecond { t_s: index as i64 - i64::from(t0_second), proxies: cells.collect() }
+        })
+        .collect()
+}

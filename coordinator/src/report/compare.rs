@@ -1,0 +1,140 @@
+//! The same burst under several zones, side by side, with one winner or none.
+
+use serde::{Deserialize, Serialize};
+use voteburst_burst::verdict::{Effect, Outcome};
+
+use super::Report;
+use super::terminal::{block, line, plain, quantile_row, telling_second, thousands, word};
+
+/// Version of the published form.
+pub const SCHEMA: &str = "voteburst.compare/1";
+
+/// The published form of a comparison (`compare.json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The runs, in the order they were played.
+    pub runs: Vec<ComparedRun>,
+    /// The zone to take: the passing one with the fewest complaints, then the quickest. `null` when none passed.
+    pub winner: Option<String>,
+    /// Why, a sentence for each zone.
+    pub reasons: Vec<String>,
+}
+
+/// One run of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComparedRun {
+    /// The zone policy.
+    pub zone: String,
+    /// Its report.
+    pub report: Report,
+}
+
+impl Comparison {
+    /// Compares runs of one scenario.
+    #[must_use]
+    pub fn of(reports: Vec<Report>) -> Self {
+        let passed = reports.iter().filter(|report| report.verdict.outcome == Outcome::Pass);
+        let best = passed.min_by(|a, b| {
+            let key = |report: &Report| (report.votes.complaints, report.latency_ms.response.p99.unwrap_or(f64::INFINITY));
+            let ((complaints_a, p99_a), (complaints_b, p99_b)) = (key(a), key(b));
+            complaints_a.cmp(&complaints_b).then(p99_a.total_cmp(&p99_b))
+        });
+        let winner = best.map(|report| report.zone.clone());
+        let reasons = reports.iter().map(sentence).collect();
+        let runs = reports.into_iter().map(|report| ComparedRun { zone: report.zone.clone(), report }).collect();
+        Self { schema: SCHEMA.into(), runs, winner, reasons }
+    }
+
+    /// What the comparison comes to: pass when a zone passed, for then there is one to take; unknown when none passed and
+    /// any run proved nothing; fail when every zone failed.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let any = |outcome| self.runs.iter().any(|run| run.report.verdict.outcome == outcome);
+        if any(Outcome::Pass) {
+            Outcome::Pass
+        } else if any(Outcome::Unknown) || self.runs.is_empty() {
+            Outcome::Unknown
+        } else {
+            Outcome::Fail
+        }
+    }
+
+    /// The comparison in words: the winner first, then the reasons, then the figures.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        match &self.winner {
+            Some(winner) => line(&mut out, &format!("Take {winner}.")),
+            None => line(&mut out, "No zone passed."),
+        }
+        for reason in &self.reasons {
+            line(&mut out, &format!("  {reason}"));
+        }
+        self.table(&mut out);
+        line(&mut out, "");
+        for run in &self.runs {
+            if let Some(text) = telling_second(&run.report) {
+                line(&mut out, &format!("{}: {text}", run.zone));
+            }
+        }
+        out
+    }
+
+    fn table(&self, out: &mut String) {
+        let mut header = vec![""];
+        header.extend(self.runs.iter().map(|run| run.zone.as_str()));
+        let mut table = plain(&header);
+        let mut row = |name: &str, cell: &dyn Fn(&Report) -> String| {
+            let mut cells = vec![name.to_owned()];
+            cells.extend(self.runs.iter().map(|run| cell(&run.report)));
+            table.add_row(cells);
+        };
+        row("verdict", &|r| word(r.verdict.outcome).into());
+        row("votes accepted", &|r| percent(r.votes.accepted, r.votes.planned));
+        row("complaints (viewers)", &|r| format!("{} ({})", thousands(r.votes.complaints), percent(r.votes.complaints, r.votes.voters)));
+        row("response p50 / p99 / p99.9 ms", &|r| quantile_row(&r.latency_ms.response));
+        row("busiest proxy, worst second", &|r| skewed(r, |skew| format!("{:.1} % of votes", skew.busiest_share * 100.0)));
+        row("max/mean, worst 1 s", &|r| skewed(r, |skew| format!("{:.2}", skew.peak_1s)));
+        row("max/mean, worst 5 s", &|r| skewed(r, |skew| format!("{:.2}", skew.peak_5s)));
+        row("max/mean, whole burst", &|r| skewed(r, |skew| format!("{:.2}", skew.total)));
+        row("effective proxies", &|r| skewed(r, |skew| format!("{:.1} of {}", skew.effective_proxies, r.proxies.len())));
+        row("peak open at a proxy / limit", &|r| {
+            let peak = r.proxies.iter().map(|proxy| proxy.peak_open).max().unwrap_or(0);
+            let limit = r.limits.as_ref().map_or_else(|| "?".into(), |limits| thousands(limits.connections.into()));
+            format!("{} / {limit}", thousands(peak.unsigned_abs()))
+        });
+        row("peak in flight at a proxy / limit", &|r| {
+            let peak = r.proxies.iter().map(|proxy| proxy.peak_in_flight).max().unwrap_or(0);
+            let limit = r.limits.as_ref().map(|limits| u64::from(limits.per_server) * u64::from(limits.web_servers));
+            format!("{} / {}", thousands(peak.unsigned_abs()), limit.map_or_else(|| "?".into(), thousands))
+        });
+        row("answers 5xx", &|r| thousands(r.votes.failures.get("status-5xx").copied().unwrap_or(0)));
+        row("lost / duplicated / phantom", &|r| {
+            let figure = |figure: Option<u64>| figure.map_or_else(|| "?".into(), thousands);
+            format!("{} / {} / {}", figure(r.ledger.lost), figure(r.ledger.duplicated), figure(r.ledger.phantom))
+        });
+        row("generator lateness p99 ms", &|r| super::terminal::millis(r.latency_ms.lateness.p99));
+        row("start spread ms", &|r| r.start.spread_ms.map_or_else(|| "-".into(), |spread| format!("{spread:.3}")));
+        block(out, &table);
+    }
+}
+
+fn skewed(report: &Report, text: impl Fn(&voteburst_burst::skew::Skew) -> String) -> String {
+    report.skew.as_ref().map_or_else(|| "-".into(), text)
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.2} %", part as f64 * 100.0 / whole.max(1) as f64)
+}
+
+fn sentence(report: &Report) -> String {
+    let gravest: Vec<&str> =
+        report.verdict.reasons.iter().filter(|reason| reason.effect != Effect::Note).map(|reason| reason.text.as_str()).collect();
+    match report.verdict.outcome {
+        Outcome::Pass => format!("✓ {}: every limit held", report.zone),
+        Outcome::Unknown => format!("? {}: proves nothing: {}", report.zone, gravest.join("; ")),
+        Outcome::Fail => format!("✗ {}: {}", report.zone, gravest.join("; ")),
+    }
+}

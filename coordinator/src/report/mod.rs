@@ -1,0 +1,251 @@
+//! What a rehearsal says in the end. A report is a function of the run directory alone: any of them can be made again.
+//!
+//! `Report` is the published form (`report.json`); [`terminal`] and [`compare`] only put it into words.
+
+mod build;
+pub mod compare;
+pub mod terminal;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use voteburst_burst::ledger::Ledger;
+use voteburst_burst::skew::Skew;
+use voteburst_burst::verdict::{Effect, Outcome};
+
+pub use build::{AgentFacts, Findings, FrontFacts};
+
+/// Version of the published form. A change that breaks readers gets a new number; new keys do not.
+pub const SCHEMA: &str = "voteburst.report/1";
+
+/// The published form of a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The scenario's name.
+    pub name: String,
+    /// The zone policy on a stage, `live` otherwise.
+    pub zone: String,
+    /// When the run began, as RFC 3339 text.
+    pub started: String,
+    /// What it comes to, and why.
+    pub verdict: VerdictPart,
+    /// What was planned.
+    pub plan: PlanPart,
+    /// What became of the votes.
+    pub votes: Votes,
+    /// The account of votes, held against the ballot box.
+    pub ledger: Ledger,
+    /// Latencies of the whole fleet, merged by counts.
+    pub latency_ms: Latencies,
+    /// How unevenly votes fell on the proxies during the burst; `null` when none was sent.
+    pub skew: Option<Skew>,
+    /// How unevenly connections were opened, doors included; `null` when none was.
+    pub skew_connections: Option<Skew>,
+    /// How far apart the agents started.
+    pub start: Start,
+    /// The share of viewers connected at T0, in [0, 1]; `null` when the burst never began.
+    pub connected_at_t0: Option<f64>,
+    /// The stage's limits; `null` for a live target.
+    pub limits: Option<Limits>,
+    /// The agents.
+    pub agents: Vec<Agent>,
+    /// The proxies, by address.
+    pub proxies: Vec<Proxy>,
+    /// What happened in each second, doors included: `t_s` is negative before T0.
+    pub timeline: Vec<TimelineSecond>,
+}
+
+/// The verdict as published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerdictPart {
+    /// `pass`, `unknown` or `fail`.
+    pub outcome: Outcome,
+    /// Why, gravest first.
+    pub reasons: Vec<ReasonPart>,
+}
+
+/// One reason as published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReasonPart {
+    /// A stable name.
+    pub code: String,
+    /// What it does to the verdict.
+    pub effect: Effect,
+    /// In words, with the figures.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What was planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanPart {
+    /// Identity of the plan: the same scenario and seed give the same hash.
+    pub hash: String,
+    /// Viewers.
+    pub viewers: u32,
+    /// Planned votes.
+    pub tickets: u32,
+    /// The seed.
+    pub seed: u64,
+    /// Planned votes by question and choice.
+    pub choices: BTreeMap<String, BTreeMap<String, u32>>,
+}
+
+/// What became of the votes. planned = accepted + failed + unknown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Votes {
+    /// Planned votes.
+    pub planned: u64,
+    /// Votes of which at least one byte left, as far as agents reported.
+    pub sent: u64,
+    /// Votes whose viewers were told that they count.
+    pub accepted: u64,
+    /// Votes refused or never sent.
+    pub failed: u64,
+    /// Votes of which nobody can say.
+    pub unknown: u64,
+    /// Viewers with a vote that was not counted within its window.
+    pub complaints: u64,
+    /// Viewers with a planned vote.
+    pub voters: u64,
+    /// Attempts sent, retries included.
+    pub attempts: u64,
+    /// Failed attempts by class; classes that did not occur are left out.
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// Three latencies, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latencies {
+    /// Planned instant to accepted answer, retries included.
+    pub response: Quantiles,
+    /// First byte written to last byte of the answer, of every answered attempt.
+    pub service: Quantiles,
+    /// Planned instant to the moment the viewer began to act: the generator's own error.
+    pub lateness: Quantiles,
+}
+
+/// Quantiles of one histogram, in milliseconds; `null` when nothing was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many values.
+    pub count: u64,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p999: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+}
+
+/// How far apart the agents started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Latest minus earliest first send against plan, in milliseconds; `null` when fewer than one agent fired.
+    pub spread_ms: Option<f64>,
+    /// How much the fleet's clocks may add to that, in milliseconds.
+    pub bound_ms: Option<f64>,
+}
+
+/// The stage's limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Connections one front accepts.
+    pub connections: u32,
+    /// Requests one front may have at one web server.
+    pub per_server: u32,
+    /// How that came about, such as `30 / 15 = 2`.
+    pub per_server_computed: String,
+    /// Web servers.
+    pub web_servers: u16,
+    /// Votes per second that one front can carry: web servers × limit / mean service time.
+    pub votes_per_s: f64,
+}
+
+/// One agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its name in this run.
+    pub id: String,
+    /// Its machine.
+    pub host: String,
+    /// How many viewers it held.
+    pub viewers: u32,
+    /// Whether its final snapshot arrived.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// Why it was lost, if it was.
+    pub lost: Option<String>,
+    /// The coordinator's clock minus its own, in milliseconds; `null` when it never armed.
+    pub offset_ms: Option<f64>,
+    /// The most that may be wrong by, in milliseconds.
+    pub bound_ms: Option<f64>,
+    /// First send minus its planned instant, in milliseconds; `null` when it never fired.
+    pub first_send_lateness_ms: Option<f64>,
+}
+
+/// One proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proxy {
+    /// Its address.
+    pub address: String,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections closed.
+    pub closed: u64,
+    /// Of those, closed by the proxy while idle.
+    pub closed_idle: u64,
+    /// The most connections open at the end of any second.
+    pub peak_open: i64,
+    /// The most attempts in flight at the end of any second.
+    pub peak_in_flight: i64,
+    /// DNS answers that named it first.
+    pub dns_answers: u64,
+    /// Attempts sent to it.
+    pub sent: u64,
+    /// Votes it accepted.
+    pub accepted: u64,
+    /// Attempts that failed at it.
+    pub failed: u64,
+    /// Those by class; classes that did not occur are left out.
+    pub failures: BTreeMap<String, u64>,
+    /// Its latencies.
+    pub latency_ms: Latencies,
+    /// What the stage's proxy counted itself; `null` for a live target.
+    pub stage: Option<FrontFacts>,
+}
+
+/// One second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineSecond {
+    /// Its beginning, in seconds after T0.
+    pub t_s: i64,
+    /// Each proxy's figures.
+    pub proxies: BTreeMap<String, ProxySecond>,
+}
+
+/// One proxy in one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxySecond {
+    /// Connections open at its end.
+    pub open: i64,
+    /// Attempts in flight at its end.
+    pub in_flight: i64,
+    /// Votes accepted in it.
+    pub accepted: u32,
+    /// Attempts failed in it.
+    pub failed: u64,
+    /// Attempts sent in it.
+    pub sent: u32,
+    /// Connections opened in it.
+    pub opened: u32,
+    /// DNS answers in it that named the proxy first.
+    pub dns_answers: u32,
+}
