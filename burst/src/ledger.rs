@@ -234,8 +234,9 @@ mod tests {
 
     #[test]
     fn each_fault_is_found_and_nothing_else() {
+        type Fault = (&'static str, fn(&mut Show), usize, u64);
         // What is done to the show, and the one figure that must tell it.
-        let cases: [(&str, fn(&mut Show), usize, u64); 9] = [
+        let cases: [Fault; 9] = [
             ("lost", |show| show.ballots.retain(|ballot| ballot.ticket != u64::from(show.tickets[3].number)), 0, 1),
             ("acknowledged without being counted", |show| show.ballots[3].counted = 0, 0, 1),
             ("duplicated", |show| show.ballots[3].counted = 2, 1, 0),
