@@ -302,17 +302,17 @@ mod tests {
 
     #[test]
     fn multivalue_answers_eight_distinct_healthy_addresses_evenly() {
-        let zone = zone(ZonePolicy::Multivalue, members(15));
-        assert!(even(&firsts(&zone)));
-        let answer = zone.answer(3, Duration::ZERO);
+        let fifteen = zone(ZonePolicy::Multivalue, members(15));
+        assert!(even(&firsts(&fifteen)));
+        let answer = fifteen.answer(3, Duration::ZERO);
         assert_eq!(answer.addresses.len(), 8);
         let mut sick = members(15);
         sick[..10].iter_mut().for_each(|member| member.healthy = false);
-        let mut five = Zone { members: sick, ..zone.clone() }.answer(0, Duration::ZERO).members;
+        let mut five = zone(ZonePolicy::Multivalue, sick).answer(0, Duration::ZERO).members;
         five.sort_unstable();
         assert_eq!(five, [10, 11, 12, 13, 14]);
         let none = members(15).into_iter().map(|member| Member { healthy: false, ..member }).collect();
-        assert_eq!(Zone { members: none, ..zone }.answer(0, Duration::ZERO).members.len(), 8);
+        assert_eq!(zone(ZonePolicy::Multivalue, none).answer(0, Duration::ZERO).members.len(), 8);
     }
 
     #[test]
