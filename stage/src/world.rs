@@ -1,0 +1,200 @@
+//! The stage as a whole, seen by the process that rehearses on it: worker processes with their proxies.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use voteburst_burst::scenario::Question as Asked;
+use voteburst_burst::scenario::stage::{BallotRule, Stage};
+
+use crate::ballot::{self, BallotRecord, Question};
+use crate::ballots_file;
+use crate::child::Worker;
+use crate::counters::ProxyCounters;
+use crate::error::StageError;
+use crate::limits;
+use crate::place::Place;
+use crate::protocol::{Command, ProxySpec, Report, WorkerSpec};
+
+/// How many places on loopback are tried.
+const ATTEMPTS: u64 = 16;
+/// How long a worker may take to open, and to say its counters.
+const REPORT_BOUND: Duration = Duration::from_secs(15);
+/// How long requests may take to end on closing, beyond the queue timeout.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
+/// How long writing the ballots may take.
+const WRITE_BOUND: Duration = Duration::from_secs(30);
+
+/// What to build.
+#[derive(Clone, Copy, Debug)]
+pub struct WorldSpec<'a> {
+    /// The stage of the scenario.
+    pub stage: &'a Stage,
+    /// What may be voted on.
+    pub questions: &'a [Asked],
+    /// How many viewers may come, all of them to one proxy if the zone sends them there.
+    pub viewers: u32,
+    /// Seed of the service times.
+    pub seed: u64,
+    /// The run whose ballots are counted; 0: those of any run, none of which can then be told apart by ticket.
+    pub run: u64,
+    /// The voteburst executable, whose hidden subcommand `stage-worker` calls [`crate::worker::main`].
+    pub exe: &'a Path,
+}
+
+/// A small world on loopback. Its processes end when this is dropped.
+#[derive(Debug)]
+pub struct World {
+    workers: Vec<Worker>,
+    place: Place,
+    rule: BallotRule,
+    run: u64,
+    queue_timeout: Duration,
+}
+
+/// What a stage saw of a rehearsal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageResult {
+    /// The last counters of every proxy, in the order of [`World::addresses`].
+    pub proxies: Vec<ProxyCounters>,
+    /// Every ballot received, by ticket, as one ballot box behind all proxies would have held them.
+    pub ballots: Vec<BallotRecord>,
+    /// Requests that had not ended when closing would wait no longer; their votes are not among the ballots.
+    pub abandoned: u64,
+}
+
+impl World {
+    /// Starts the worker processes and waits until every proxy listens.
+    ///
+    /// Raises this process's soft limit of open files to the hard one, which the workers inherit.
+    ///
+    /// # Errors
+    /// [`StageError::OpenFiles`] if the file limit does not allow for the viewers, [`StageError::NoRoom`] if no port is
+    /// free on all addresses, others if a worker cannot be started or refuses.
+    pub async fn open(spec: WorldSpec<'_>) -> Result<Self, StageError> {
+        let (stage, fronts) = (spec.stage, spec.stage.fronts());
+        let limit = stage.connection_limit_per_front();
+        let each = limits::proxies_per_worker(fronts, limit, spec.viewers, limits::raise_open_files())?;
+        // The process is part of it: the same run may be staged twice at once, by tests or by mistake.
+        let seed = spec.run ^ u64::from(std::process::id()) << 32;
+        let mut last = String::new();
+        for attempt in 0..ATTEMPTS {
+            let place = Place::draw(seed, attempt, fronts)?;
+            if let Err(error) = place.probe() {
+                last = format!("{}:{}: {error}", place.fronts[0], place.port);
+                continue;
+            }
+            match start_workers(spec, &place, usize::from(each)).await {
+                Ok(workers) => {
+                    let (rule, queue_timeout) = (stage.ballot_box, stage.queue_timeout);
+                    return Ok(Self { workers, place, rule, run: spec.run, queue_timeout });
+                }
+                Err(StageError::Refused { problem, address_in_use: true }) => last = problem,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StageError::NoRoom { attempts: ATTEMPTS, last })
+    }
+
+    /// The addresses of the proxies, or of the load balancer's nodes.
+    #[must_use]
+    pub fn addresses(&self) -> &[Ipv4Addr] {
+        &self.place.fronts
+    }
+
+    /// The port of all of them.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.place.port
+    }
+
+    /// How many processes hold the proxies.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The counters of every proxy now, in the order of [`Self::addresses`]. May be abandoned at any time.
+    ///
+    /// # Errors
+    /// If a worker is gone, does not report in time or reports something else.
+    pub async fn counters(&mut self) -> Result<Vec<ProxyCounters>, StageError> {
+        for worker in &mut self.workers {
+            worker.tell(&Command::Counters {}).await?;
+        }
+        let mut all = Vec::with_capacity(self.place.fronts.len());
+        for worker in &mut self.workers {
+            match worker.hear(REPORT_BOUND).await? {
+                Report::Counters { proxies } => all.extend(proxies),
+                other => return Err(worker.unexpected(&other)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Stops accepting, lets requests under way end for at most the queue timeout and five seconds, and gathers
+    /// counters and ballots. The workers leave their ballots in `dir` as `stage-ballots-N.bin`.
+    ///
+    /// # Errors
+    /// If a worker is gone, cannot write to `dir`, or does not end in time. Workers not closed yet are then killed.
+    pub async fn close(mut self, dir: &Path) -> Result<StageResult, StageError> {
+        let drain = self.queue_timeout + DRAIN_SLACK;
+        let path = |number: usize| dir.join(format!("stage-ballots-{number}.bin"));
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            worker.tell(&Command::Close { ballots: path(number), drain }).await?;
+        }
+        let mut result = StageResult { proxies: Vec::new(), ballots: Vec::new(), abandoned: 0 };
+        for (number, mut worker) in self.workers.into_iter().enumerate() {
+            match worker.hear(drain + WRITE_BOUND).await? {
+                Report::Closed { proxies, abandoned, .. } => {
+                    result.proxies.extend(proxies);
+                    result.abandoned += abandoned;
+                }
+                other => return Err(worker.unexpected(&other)),
+            }
+            worker.ended().await?;
+            result.ballots.extend(ballots_file::read(&path(number), self.run)?);
+        }
+        result.ballots = ballot::merge(self.rule, result.ballots);
+        Ok(result)
+    }
+}
+
+async fn start_workers(spec: WorldSpec<'_>, place: &Place, proxies_each: usize) -> Result<Vec<Worker>, StageError> {
+    let stage = spec.stage;
+    let question = |asked: &Asked| Question {
+        id: asked.id.clone(),
+        choices: asked.choices.iter().map(|choice| choice.id.clone()).collect(),
+    };
+    let proxies: Vec<_> =
+        (0..).zip(&place.fronts).map(|(number, &address)| ProxySpec { number, address: IpAddr::V4(address) }).collect();
+    let mut workers = Vec::new();
+    for (number, proxies) in proxies.chunks(proxies_each).enumerate() {
+        let worker_spec = WorkerSpec {
+            proxies: proxies.to_vec(),
+            port: place.port,
+            connection_limit: stage.connection_limit_per_front(),
+            web_servers: stage.web_servers,
+            server_limit: stage.server_limit(),
+            queue_timeout: stage.queue_timeout,
+            keep_alive_timeout: stage.keep_alive_timeout,
+            service_time: stage.service_time,
+            ballot_rule: stage.ballot_box,
+            questions: spec.questions.iter().map(question).collect(),
+            seed: spec.seed,
+            run: spec.run,
+        };
+        let mut worker = Worker::start(spec.exe, number)?;
+        worker.tell(&Command::Open(worker_spec)).await?;
+        workers.push((worker, proxies));
+    }
+    let mut ready = Vec::with_capacity(workers.len());
+    for (mut worker, proxies) in workers {
+        let wanted = proxies.iter().map(|proxy| SocketAddr::new(proxy.address, place.port));
+        match worker.hear(REPORT_BOUND).await? {
+            Report::Ready { listening } if wanted.eq(listening.iter().copied()) => ready.push(worker),
+            other => return Err(worker.unexpected(&other)),
+        }
+    }
+    Ok(ready)
+}
