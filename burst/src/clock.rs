@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-/// A reading of the coordinator's monotonic clock, in nanoseconds since that process began.
+/// A reading of the coordinator's monotonic clock, in nanoseconds since that machine's arbitrary beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FleetTime(pub i64);
 
-/// A reading of an agent's own monotonic clock, in nanoseconds since that process began.
+/// A reading of an agent's own monotonic clock, in nanoseconds since a beginning of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalTime(pub i64);
 
