@@ -33,6 +33,7 @@ const CASES: &[(&str, u32, fn())] = &[
     ("a_file_limit_too_low_is_refused_with_the_number_that_fits", 100, a_file_limit_too_low_is_refused_with_the_number_that_fits),
     ("the_viewers_said_to_fit_do_fit", 200, the_viewers_said_to_fit_do_fit),
     ("without_descriptors_accepting_pauses_and_nobody_is_lost", 0, without_descriptors_accepting_pauses_and_nobody_is_lost),
+    ("an_idle_connection_costs_at_most_three_kibibytes", 0, an_idle_connection_costs_at_most_three_kibibytes),
     ("the_death_of_the_parent_ends_its_workers", 0, the_death_of_the_parent_ends_its_workers),
     ("dropping_the_world_ends_its_workers", 0, dropping_the_world_ends_its_workers),
     ("a_worker_that_died_is_named", 0, a_worker_that_died_is_named),
@@ -226,6 +227,40 @@ fn without_descriptors_accepting_pauses_and_nobody_is_lost() {
         let result = world.close(dir.path()).await.unwrap();
         assert_eq!((result.ballots.len(), result.proxies[0].conn_tot), (60, 60));
     });
+}
+
+fn an_idle_connection_costs_at_most_three_kibibytes() {
+    const CONNECTIONS: u64 = 3000;
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let pid_file = dir.path().join("pid");
+        let exe = wrapper(dir.path(), &format!("echo $$ >'{}'", pid_file.display()));
+        let mut world = open(&stage(1, 4000), CONNECTIONS as u32, &exe).await.unwrap();
+        // One vote beforehand: what a worker needs once is not a connection's cost.
+        let mut first = Client::connect(front(&world, 0)).await;
+        first.cast(CONNECTIONS).await;
+        first.answer().await;
+        let before = resident_kib(&pid_file);
+        let mut clients = Client::connect_all(front(&world, 0), CONNECTIONS as usize).await;
+        let ticks = cpu_ticks(&pid_file);
+        cast_all(&mut clients, 0).await;
+        assert_eq!(statuses(&mut clients).await.0 as u64, CONNECTIONS);
+        let micros = (cpu_ticks(&pid_file) - ticks) * 10_000 / CONNECTIONS;
+        assert_eq!(world.counters().await.unwrap()[0].conn_cur as u64, CONNECTIONS + 1);
+        let bytes = (resident_kib(&pid_file) - before) * 1024 / CONNECTIONS;
+        println!(
+            "{bytes} bytes of worker memory per idle connection that voted once, its ballot included; {micros} us of CPU per vote"
+        );
+        assert!(bytes <= 3 * 1024, "{bytes} bytes");
+    });
+}
+
+/// Resident memory of the process in KiB (proc_pid_status(5), VmRSS).
+fn resident_kib(pid_file: &Path) -> u64 {
+    let pid = fs::read_to_string(pid_file).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// User and system time of the process, in hundredths of a second (proc_pid_stat(5), fields 14 and 15).
