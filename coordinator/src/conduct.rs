@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::collect::{self, Collection, Expected};
 use crate::conductor::{AgentId, Command, Conductor, Ended, Event, Note, Order, Phase, Timings};
 use crate::progress::Progress;
-use crate::record::{self, AgentRecord, CheckRecord, PhaseRecord, StartSpread};
+use crate::record::{self, AgentRecord, CheckRecord, PhaseRecord, RunRecord, StartSpread};
 use crate::roster::{Admitted, Roster, SessionId};
 use crate::service::{self, Bound, Inbound};
 use crate::trust::Token;
@@ -72,6 +72,8 @@ pub struct Conducted {
     pub phases: Vec<PhaseRecord>,
     /// The instant of T0 on the fleet's clock; `None` when nothing was fired.
     pub t0: Option<FleetTime>,
+    /// T0 as the kernel of this machine counts it (`CLOCK_MONOTONIC`), in nanoseconds: what a stage's ballots are held against.
+    pub t0_kernel_ns: Option<i64>,
     /// The second of every tally that begins at T0.
     pub t0_second: Option<u32>,
     /// The agents by number.
@@ -85,6 +87,40 @@ pub struct Conducted {
 }
 
 impl Conducted {
+    /// The run as it is kept. `started` is the wall clock's time as text; `stage` and `carriers` are their own counters.
+    #[must_use]
+    pub fn record(
+        &self,
+        plan: &Plan,
+        run: u64,
+        started: &str,
+        stage: Option<serde_json::Value>,
+        carriers: Option<serde_json::Value>,
+    ) -> RunRecord {
+        let scenario = &plan.scenario;
+        RunRecord {
+            schema: record::SCHEMA,
+            name: scenario.name.clone(),
+            started: started.to_owned(),
+            run: format!("{run:016x}"),
+            plan_hash: plan.hash.to_string(),
+            viewers: scenario.audience.viewers,
+            tickets: plan.tickets,
+            seed: scenario.seed,
+            zone: scenario.stage.as_ref().map(|stage| stage.zone.to_string()),
+            phases: self.phases.clone(),
+            t0_ns: self.t0.map(|t0| t0.0),
+            t0_kernel_ns: self.t0_kernel_ns,
+            t0_second: self.t0_second,
+            start: self.start,
+            agents: self.agents.clone(),
+            ended: self.ended.clone(),
+            forced: self.forced.clone(),
+            stage,
+            carriers,
+        }
+    }
+
     /// The fleet's tally.
     #[must_use]
     pub fn tally(&self) -> Tally {
@@ -424,6 +460,7 @@ impl Run {
         Conducted {
             phases: self.conductor.phases().iter().map(Into::into).collect(),
             t0,
+            t0_kernel_ns: t0.map(|t0| self.clock.kernel_ns(t0)),
             t0_second,
             start: StartSpread::of(&agents),
             agents,

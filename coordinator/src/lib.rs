@@ -10,6 +10,7 @@ pub mod clock;
 pub mod collect;
 pub mod conduct;
 pub mod conductor;
+pub mod journal;
 pub mod progress;
 pub mod record;
 pub mod roster;

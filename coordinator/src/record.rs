@@ -37,6 +37,8 @@ pub struct RunRecord {
     pub phases: Vec<PhaseRecord>,
     /// T0 on the fleet's clock, in nanoseconds; `None` when nothing was fired.
     pub t0_ns: Option<i64>,
+    /// T0 as the kernel of the coordinator's machine counts it (`CLOCK_MONOTONIC`), in nanoseconds.
+    pub t0_kernel_ns: Option<i64>,
     /// The second of every tally that begins at T0.
     pub t0_second: Option<u32>,
     /// How closely the agents started together.

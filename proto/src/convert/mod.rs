@@ -52,8 +52,8 @@ pub enum WireProblem {
     /// One proxy's figures twice in a snapshot, which would count twice.
     #[error("proxy {0} appears twice in one snapshot: needed once")]
     Twice(std::net::IpAddr),
-    /// An embedded message cannot be decoded.
-    #[error("the tally of a proxy cannot be decoded: {0}")]
+    /// Bytes that are no message.
+    #[error("a message cannot be decoded: {0}")]
     Undecodable(String),
 }
 
