@@ -5,8 +5,9 @@
 //! that holds several proxies, led over [`protocol`]; [`world`] is the parent's side: it picks a `place`, works out how
 //! many workers the file limit demands (`limits`), starts them (`child`) and merges what they counted.
 //!
-//! Deliberately absent: TLS, HTTP/2, health checks, real web servers. The stage is a model of HAProxy's limits, checked
-//! against the behaviour measured on HAProxy 2.6, and no substitute for a rehearsal on the real thing.
+//! Deliberately absent: the stage's name, which the command has `dns::authority` answer with the world's addresses;
+//! TLS, HTTP/2, health checks, real web servers. The stage is a model of HAProxy's limits, checked against the behaviour
+//! measured on HAProxy 2.6, and no substitute for a rehearsal on the real thing.
 
 pub mod ballot;
 pub mod ballots_file;

@@ -16,8 +16,6 @@ const PORTS: std::ops::Range<u16> = 10_000..30_000;
 /// A block of loopback addresses, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Where the authority answers.
-    pub(crate) authority: Ipv4Addr,
     /// Where the fronts listen, in their order.
     pub(crate) fronts: Vec<Ipv4Addr>,
     /// The port of every front.
@@ -35,7 +33,6 @@ impl Place {
         let block = (127 << 24 | (16 + pick(0, 240)) << 16 | pick(1, 256) << 8) as u32;
         let address = |last: u32| Ipv4Addr::from(block | last);
         Ok(Self {
-            authority: address(1),
             fronts: (0..u32::from(fronts)).map(|front| address(11 + front)).collect(),
             port: PORTS.start + pick(2, u64::from(PORTS.end - PORTS.start)) as u16,
         })
