@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use voteburst_burst::clock::LocalTime;
 use voteburst_burst::plan::Ticket;
@@ -61,7 +62,12 @@ impl Alarm {
     /// An alarm that is not set. Needs a tokio runtime with its I/O driver.
     pub(crate) fn new(clock: Clock) -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self { timer: AsyncFd::new(timer)?, clock })
+        #[allow(
+            deprecated,
+            reason = "deprecated for types that may change their descriptor, which an OwnedFd never does; the new one is unsafe"
+        )]
+        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
+        Ok(Self { timer, clock })
     }
 
     /// Waits until an instant; returns at once when it has passed.

@@ -1,0 +1,188 @@
+//! Counts what happens to an agent's viewers, in the tally that its snapshots carry.
+
+use std::net::IpAddr;
+
+use voteburst_burst::clock::LocalTime;
+use voteburst_burst::outcome::{Failure, Fate};
+use voteburst_burst::tally::{ProxyIndex, ProxyTally, Second, Tally};
+
+use crate::votelog::VoteLog;
+
+/// Where something happened: at a proxy, or before one was known.
+pub(crate) type Place = Option<ProxyIndex>;
+
+/// Everything counted since the doors opened.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// The tally.
+    pub(crate) tally: Tally,
+    /// What became of each ticket.
+    pub(crate) log: VoteLog,
+    /// How much later than planned the first bytes of any vote left, in nanoseconds.
+    pub(crate) first_send_lateness_ns: Option<u64>,
+    doors: LocalTime,
+    troubles: [u32; Failure::COUNT],
+    last_trouble: String,
+}
+
+impl Record {
+    /// Nothing counted; second 0 begins at `doors`.
+    pub(crate) fn new(tickets: usize, doors: LocalTime) -> Self {
+        Self {
+            tally: Tally::default(),
+            log: VoteLog::new(tickets),
+            first_send_lateness_ns: None,
+            doors,
+            troubles: [0; Failure::COUNT],
+            last_trouble: String::new(),
+        }
+    }
+
+    /// Second 0 begins at this instant.
+    pub(crate) fn open_doors(&mut self, at: LocalTime) {
+        self.doors = at;
+    }
+
+    /// A resolution ended with this address first.
+    pub(crate) fn resolved(&mut self, first: IpAddr, now: LocalTime) -> ProxyIndex {
+        let proxy = self.tally.index(first);
+        self.second(Some(proxy), now).dns_answers += 1;
+        proxy
+    }
+
+    /// A connection was opened.
+    pub(crate) fn opened(&mut self, proxy: ProxyIndex, now: LocalTime) {
+        self.second(Some(proxy), now).opened += 1;
+    }
+
+    /// A connection was closed; `idle` when the proxy did so while no vote was in flight.
+    pub(crate) fn closed(&mut self, proxy: ProxyIndex, idle: bool, now: LocalTime) {
+        let second = self.second(Some(proxy), now);
+        second.closed += 1;
+        second.closed_idle += u32::from(idle);
+    }
+
+    /// How late the viewer began to act on a ticket.
+    pub(crate) fn late(&mut self, place: Place, lateness_ns: u64) {
+        self.at(place).lateness.record_ns(lateness_ns);
+    }
+
+    /// The first bytes of an attempt left, this long after the ticket's planned instant.
+    pub(crate) fn sent(&mut self, proxy: ProxyIndex, since_planned_ns: u64, now: LocalTime) {
+        self.second(Some(proxy), now).sent += 1;
+        self.first_send_lateness_ns.get_or_insert(since_planned_ns);
+    }
+
+    /// An attempt whose bytes had left came to its end.
+    pub(crate) fn ended(&mut self, proxy: ProxyIndex, now: LocalTime) {
+        self.second(Some(proxy), now).ended += 1;
+    }
+
+    /// An answer came this long after the first byte was written, whatever its status.
+    pub(crate) fn answered(&mut self, proxy: ProxyIndex, service_ns: u64) {
+        self.at(Some(proxy)).service.record_ns(service_ns);
+    }
+
+    /// A vote was accepted, this long after its planned instant.
+    pub(crate) fn accepted(&mut self, proxy: ProxyIndex, response_ns: u64, now: LocalTime) {
+        self.at(Some(proxy)).response.record_ns(response_ns);
+        self.second(Some(proxy), now).accepted += 1;
+    }
+
+    /// An attempt to vote failed.
+    pub(crate) fn failed(&mut self, place: Place, class: Failure, now: LocalTime) {
+        self.second(place, now).failed[class as usize] += 1;
+    }
+
+    /// A connection that no vote waited for did not come about. No vote failed, so the tally does not count it.
+    pub(crate) fn trouble(&mut self, class: Failure, what: String) {
+        self.troubles[class as usize] += 1;
+        self.last_trouble = what;
+    }
+
+    /// A ticket came to its end.
+    pub(crate) fn fate(&mut self, ticket: usize, fate: Fate) {
+        self.log.end(ticket, fate);
+    }
+
+    /// What a reader of the report should know besides the tally, in words.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let counted = Failure::ALL.iter().zip(self.troubles).filter(|(_, count)| *count > 0);
+        let classes: Vec<_> = counted.map(|(class, count)| format!("{class} {count}")).collect();
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        vec![format!(
+            "connections that viewers opened ahead of their votes failed ({}); the last one: {}",
+            classes.join(", "),
+            self.last_trouble
+        )]
+    }
+
+    fn at(&mut self, place: Place) -> &mut ProxyTally {
+        match place {
+            Some(proxy) => self.tally.proxy(proxy),
+            None => &mut self.tally.unplaced,
+        }
+    }
+
+    fn second(&mut self, place: Place, now: LocalTime) -> &mut Second {
+        let second = now.since(self.doors).as_secs();
+        self.at(place).second(u32::try_from(second).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn events_count_in_their_second_since_the_doors_opened() {
+        let mut record = Record::new(1, LocalTime(0));
+        record.open_doors(LocalTime(5 * SECOND));
+        let proxy = record.resolved([127, 0, 0, 1].into(), LocalTime(5 * SECOND));
+        record.opened(proxy, LocalTime(6 * SECOND - 1));
+        record.sent(proxy, 7, LocalTime(6 * SECOND));
+        record.ended(proxy, LocalTime(7 * SECOND));
+        record.closed(proxy, true, LocalTime(8 * SECOND));
+        let seconds = &record.tally.proxy(proxy).seconds;
+        let row = |index: usize| {
+            let s: Second = seconds[index];
+            [s.dns_answers, s.opened, s.sent, s.ended, s.closed, s.closed_idle]
+        };
+        assert_eq!(
+            [row(0), row(1), row(2), row(3)],
+            [[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 1]]
+        );
+    }
+
+    #[test]
+    fn what_happens_before_the_doors_counts_in_second_0() {
+        let mut record = Record::new(0, LocalTime(SECOND));
+        record.failed(None, Failure::Dns, LocalTime(0));
+        assert_eq!(record.tally.unplaced.seconds[0].failed[Failure::Dns as usize], 1);
+    }
+
+    #[test]
+    fn only_the_first_send_tells_how_late_the_agent_began() {
+        let mut record = Record::new(0, LocalTime(0));
+        let proxy = record.resolved([127, 0, 0, 1].into(), LocalTime(0));
+        for lateness in [30, 10, 50] {
+            record.sent(proxy, lateness, LocalTime(0));
+        }
+        assert_eq!(record.first_send_lateness_ns, Some(30));
+    }
+
+    #[test]
+    fn troubles_outside_of_votes_are_told_in_words_and_fail_no_vote() {
+        let mut record = Record::new(0, LocalTime(0));
+        assert!(record.warnings().is_empty());
+        record.trouble(Failure::Refused, "first".into());
+        record.trouble(Failure::Refused, "second".into());
+        let warnings = record.warnings();
+        assert!(warnings[0].contains("refused 2") && warnings[0].contains("second"), "{warnings:?}");
+        assert_eq!(record.tally.total().total().failed_total(), 0);
+    }
+}
