@@ -20,7 +20,7 @@ use crate::collect::{self, Collection, Expected};
 use crate::conductor::{AgentId, Command, Conductor, Ended, Event, Note, Order, Phase, Timings};
 use crate::progress::Progress;
 use crate::record::{self, AgentRecord, CheckRecord, PhaseRecord, RunRecord, StartSpread};
-use crate::roster::{Admitted, Roster, SessionId};
+use crate::roster::{Admitted, Refusal, Roster, SessionId};
 use crate::service::{self, Bound, Inbound};
 use crate::trust::Token;
 
@@ -251,8 +251,9 @@ impl Run {
                     Ok(admitted) => self.welcome(admitted, name, session, out),
                     Err(refusal) => {
                         let reason = refusal.to_string();
+                        let for_now = matches!(refusal, Refusal::Duplicate(_));
                         // A full or closed queue of a session that has just begun: nobody is there to be told.
-                        let _ = out.try_send(FromCoordinator::Refused { reason: reason.clone() });
+                        let _ = out.try_send(FromCoordinator::Refused { reason: reason.clone(), for_now });
                         self.show(Progress::AgentRefused { name, reason });
                     }
                 }

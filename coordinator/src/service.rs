@@ -185,6 +185,6 @@ async fn next(words: &mut Streaming<AgentMessage>) -> Result<FromAgent, String> 
 
 async fn stranger(peer: String, reason: String, out: &mpsc::Sender<FromCoordinator>, inbound: &mpsc::Sender<Inbound>) {
     // Either may be gone by now, which leaves nobody to tell.
-    let _ = out.send(FromCoordinator::Refused { reason: reason.clone() }).await;
+    let _ = out.send(FromCoordinator::Refused { reason: reason.clone(), for_now: false }).await;
     let _ = inbound.send(Inbound::Stranger { peer, reason }).await;
 }

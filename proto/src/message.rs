@@ -192,6 +192,8 @@ pub enum FromCoordinator {
     Refused {
         /// What was found, what is needed, how to fix it.
         reason: String,
+        /// Whether it may be otherwise in a moment: an agent that comes back before its broken session was noticed.
+        for_now: bool,
     },
 }
 

@@ -170,7 +170,7 @@ fn every_word_of_a_coordinator_survives_the_wire() {
         FromCoordinator::Abort { reason: "no".into() },
         FromCoordinator::Drain,
         FromCoordinator::Bye,
-        FromCoordinator::Refused { reason: "why".into() },
+        FromCoordinator::Refused { reason: "why".into(), for_now: true },
     ] {
         assert_eq!(coordinator_says(message.clone()), Ok(message));
     }

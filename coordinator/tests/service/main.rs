@@ -33,7 +33,7 @@ async fn commit(puppets: &mut [Puppet]) {
 
 async fn refusal(puppet: &mut Puppet) -> String {
     let reason = puppet.until(|word| match word {
-        FromCoordinator::Refused { reason } => Some(reason.clone()),
+        FromCoordinator::Refused { reason, .. } => Some(reason.clone()),
         other => panic!("not refused: {other:?}"),
     });
     let reason = reason.await;

@@ -23,7 +23,7 @@ impl From<FromCoordinator> for wire::CoordinatorMessage {
             FromCoordinator::Abort { reason } => Body::Abort(wire::Abort { reason }),
             FromCoordinator::Drain => Body::Drain(wire::Drain {}),
             FromCoordinator::Bye => Body::Bye(wire::Bye {}),
-            FromCoordinator::Refused { reason } => Body::Refused(wire::Refused { reason }),
+            FromCoordinator::Refused { reason, for_now } => Body::Refused(wire::Refused { reason, for_now }),
         };
         Self { body: Some(body) }
     }
@@ -48,7 +48,9 @@ impl TryFrom<wire::CoordinatorMessage> for FromCoordinator {
             Body::Abort(wire::Abort { reason }) => Self::Abort { reason: text("the reason of an abort", reason)? },
             Body::Drain(wire::Drain {}) => Self::Drain,
             Body::Bye(wire::Bye {}) => Self::Bye,
-            Body::Refused(wire::Refused { reason }) => Self::Refused { reason: text("the reason of a refusal", reason)? },
+            Body::Refused(wire::Refused { reason, for_now }) => {
+                Self::Refused { reason: text("the reason of a refusal", reason)?, for_now }
+            }
         })
     }
 }

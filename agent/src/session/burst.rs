@@ -1,0 +1,145 @@
+//! From the commit to the last snapshot. Nothing in here can delay a vote: the crew has its own thread, its own T0 and no
+//! need of the coordinator, which may come and go.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::outcome::Fate;
+use voteburst_proto::message::Snapshot;
+use voteburst_proto::{FromAgent, FromCoordinator};
+
+use super::line::Heard;
+use super::{Session, SessionError};
+use crate::crew::{Crew, CrewSnapshot};
+
+/// Fires at T0 and reports until the last snapshot was taken.
+pub(super) async fn fire(session: &mut Session, crew: Crew, armed: Offset, t0: FleetTime) -> Result<(), SessionError> {
+    // Converted once: a later, better offset must not move an instant that others have already converted.
+    crew.fire(armed.to_local(t0));
+    let mut burst = Burst { session, crew, armed, t0, seq: 0, aborted: None };
+    burst.last_votes().await?;
+    match burst.aborted.take() {
+        // Who ended the run takes no result of it.
+        Some(reason) => Err(SessionError::Aborted(reason)),
+        None => burst.deliver().await,
+    }
+}
+
+struct Burst<'a> {
+    session: &'a mut Session,
+    crew: Crew,
+    armed: Offset,
+    t0: FleetTime,
+    seq: u64,
+    aborted: Option<String>,
+}
+
+impl Burst<'_> {
+    /// Reports until every ticket has ended, whatever the line does.
+    async fn last_votes(&mut self) -> Result<(), SessionError> {
+        let mut reachable = true;
+        loop {
+            tokio::select! {
+                done = self.crew.done() => return Ok(done?),
+                heard = self.session.line.hear_or_reopen(), if reachable => match heard {
+                    Ok(Heard::Word(word)) => self.obey(word),
+                    Ok(Heard::Broke) => {}
+                    Ok(Heard::Back) => tracing::info!("the coordinator is there again"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the coordinator does not take this agent back; the burst goes on");
+                        reachable = false;
+                    }
+                },
+                _ = self.session.reports.tick() => self.report().await?,
+            }
+        }
+    }
+
+    fn obey(&mut self, word: FromCoordinator) {
+        match word {
+            FromCoordinator::Drain => self.crew.drain(),
+            FromCoordinator::Abort { reason } | FromCoordinator::Refused { reason, .. } => {
+                self.crew.drain();
+                self.aborted = Some(reason);
+            }
+            FromCoordinator::Commit { t0 } if t0 == self.t0 => {}
+            // Two instants for one burst: the first one stands, for the others may know no other.
+            FromCoordinator::Commit { .. } => tracing::warn!("a second commit with another T0 came; the first one stands"),
+            other => tracing::debug!(?other, "a word that changes nothing during a burst"),
+        }
+    }
+
+    async fn report(&mut self) -> Result<(), SessionError> {
+        if !self.session.line.is_free() {
+            return Ok(());
+        }
+        let counted = self.crew.snapshot().await?;
+        let snapshot = self.snapshot(counted, false);
+        self.session.line.say_if_free(|| FromAgent::Snapshot(Box::new(snapshot)));
+        Ok(())
+    }
+
+    /// Offers the last snapshot, again after each time the line broke, until it was taken.
+    async fn deliver(&mut self) -> Result<(), SessionError> {
+        let counted = self.crew.snapshot().await?;
+        let last = self.snapshot(counted, true);
+        let within = self.session.options.patience;
+        let mut why = "it did not say that it has it".to_owned();
+        let delivered = async {
+            self.session.line.say(FromAgent::Snapshot(Box::new(last.clone()))).await;
+            loop {
+                match self.session.line.hear_or_reopen().await? {
+                    Heard::Word(FromCoordinator::Bye) => return Ok(()),
+                    Heard::Word(FromCoordinator::Abort { reason }) => return Err(SessionError::Aborted(reason)),
+                    Heard::Word(_) => {}
+                    Heard::Broke => why = self.session.line.broken().unwrap_or_default().to_owned(),
+                    Heard::Back => self.session.line.say(FromAgent::Snapshot(Box::new(last.clone()))).await,
+                }
+            }
+        };
+        match tokio::time::timeout(within, delivered).await {
+            Ok(Err(error @ SessionError::Aborted(_))) => Err(error),
+            Ok(Err(error)) => Err(SessionError::Undelivered { within, why: error.to_string() }),
+            Ok(Ok(())) => Ok(()),
+            Err(_) => Err(SessionError::Undelivered { within, why }),
+        }
+    }
+
+    fn snapshot(&mut self, counted: CrewSnapshot, last: bool) -> Snapshot {
+        let CrewSnapshot { tally, ended, first_send_lateness_ns, connected_at_t0, fates, warnings } = counted;
+        self.seq += 1;
+        let fates = if last { fates.into_iter().filter_map(Fate::from_number).collect() } else { Vec::new() };
+        Snapshot {
+            run: self.session.welcome.run,
+            agent: self.session.welcome.agent,
+            incarnation: self.session.incarnation,
+            seq: self.seq,
+            last,
+            tally,
+            ended,
+            connected: self.crew.status().connected,
+            connected_at_t0,
+            first_send_lateness_ns,
+            offset: self.session.pinger.latest().unwrap_or(self.armed),
+            cpu: processor_time(),
+            memory_bytes: resident_bytes(),
+            warnings,
+            fates,
+        }
+    }
+}
+
+/// Processor time of this process, user and system.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Resident memory of this process; 0 where `/proc` does not tell.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_ascii_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}
