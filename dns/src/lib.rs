@@ -1,1 +1,11 @@
-//! The DNS wire: an authority, a caching carrier and a one-query stub, over hickory.
+//! The DNS wire: [`authority`] answers by a zone's policy, [`carrier`] caches as an ISP's resolver does, [`stub`] asks one
+//! question and keeps the answer as it came.
+//!
+//! Deliberately absent: the behaviour of clients (phones are in `voteburst_burst::phone`), and hickory's own resolver, which
+//! shares queries in flight, never rotates cached answers and owns its clock.
+
+pub mod authority;
+pub mod carrier;
+mod clock;
+mod server;
+pub mod stub;

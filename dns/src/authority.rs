@@ -1,0 +1,176 @@
+//! The authoritative server of a zone: answers by [`voteburst_burst::zone`], over UDP and TCP.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
+use hickory_server::server::Request;
+use voteburst_burst::zone::Zone;
+
+use crate::clock::Opened;
+use crate::server::{Answers, Running, Said};
+
+/// How many queries the log keeps; older ones are dropped.
+pub const LOG_LENGTH: usize = 100_000;
+/// TTL of negative answers, in seconds (RFC 2308: the lesser of the SOA's own TTL and its last field).
+const NEGATIVE_TTL_S: u32 = 5;
+
+/// One query as it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryRecord {
+    /// When, after the authority was opened.
+    pub at: Duration,
+    /// Who asked.
+    pub peer: SocketAddr,
+    /// Which type was asked for, such as `A`.
+    pub kind: String,
+    /// The addresses answered, in order.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The set ids of the records answered, in the same order.
+    pub set_ids: Vec<String>,
+}
+
+/// Why there is no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityProblem {
+    /// The name is none.
+    #[error("`{name}` is no DNS name: {why}; needed labels of at most 63 characters, 255 in all")]
+    Name {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The address cannot be listened on.
+    #[error(
+        "the zone cannot be served on {bind}: {source}; needed an address of this machine whose port is free for UDP and TCP"
+    )]
+    Bind {
+        /// Where.
+        bind: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A running authority. It ends when dropped.
+pub struct Authority {
+    running: Running<Policy>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: LowerName,
+    opened: Opened,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    zone: Arc<Zone>,
+    queries: u64,
+    log: VecDeque<QueryRecord>,
+}
+
+impl Authority {
+    /// Serves `zone` under `name` on `bind`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// A name that is none, an address that cannot be listened on.
+    pub async fn start(bind: SocketAddr, name: &str, zone: Zone) -> Result<Self, AuthorityProblem> {
+        let parsed =
+            Name::from_ascii(name).map_err(|error| AuthorityProblem::Name { name: name.into(), why: error.to_string() })?;
+        let mut parsed = parsed;
+        parsed.set_fqdn(true);
+        let state = Mutex::new(State { zone: Arc::new(zone), queries: 0, log: VecDeque::new() });
+        let shared = Arc::new(Shared { name: parsed.into(), opened: Opened::now(), state });
+        let running = Running::start(bind, Policy(Arc::clone(&shared))).await;
+        Ok(Self { running: running.map_err(|source| AuthorityProblem::Bind { bind, source })?, shared })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// Queries for addresses of the name so far.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.shared.state().queries
+    }
+
+    /// The last queries, oldest first, at most [`LOG_LENGTH`].
+    #[must_use]
+    pub fn query_log(&self) -> Vec<QueryRecord> {
+        self.shared.state().log.iter().cloned().collect()
+    }
+
+    /// Answers by another zone from now on.
+    pub fn set_zone(&self, zone: Zone) {
+        self.shared.state().zone = Arc::new(zone);
+    }
+
+    /// Ends it and waits until it is gone.
+    pub async fn shutdown(self) {
+        self.running.shutdown().await;
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can leave the state half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn addresses(&self, peer: SocketAddr, owner: &Name) -> Vec<Record> {
+        let at = self.opened.elapsed();
+        let mut state = self.state();
+        let query = state.queries;
+        state.queries += 1;
+        let answer = state.zone.answer(query, at);
+        let set_ids = answer.members.iter().map(|member| state.zone.members()[*member].set_id.clone()).collect();
+        if state.log.len() == LOG_LENGTH {
+            state.log.pop_front();
+        }
+        state.log.push_back(QueryRecord { at, peer, kind: "A".into(), addresses: answer.addresses.clone(), set_ids });
+        drop(state);
+        answer
+            .addresses
+            .into_iter()
+            .map(|address| Record::from_rdata(owner.clone(), answer.ttl_s, RData::A(A(address))))
+            .collect()
+    }
+
+    /// The record that tells how long a negative answer may be kept.
+    fn soa(&self) -> Record {
+        let name: Name = self.name.clone().into();
+        let soa = SOA::new(name.clone(), name.clone(), 1, 3_600, 600, 86_400, NEGATIVE_TTL_S);
+        Record::from_rdata(name, NEGATIVE_TTL_S, RData::SOA(soa))
+    }
+}
+
+struct Policy(Arc<Shared>);
+
+impl Answers for Policy {
+    async fn answer(&self, request: &Request) -> Said {
+        let said = Said { authoritative: true, ..Said::default() };
+        let Ok(info) = request.request_info() else { return Said { code: ResponseCode::FormErr, ..said } };
+        if *info.query.name() != self.0.name {
+            return Said { code: ResponseCode::NXDomain, authorities: vec![self.0.soa()], ..said };
+        }
+        match info.query.query_type() {
+            // The owner as it was written in the question: some resolvers check its capitals (draft-vixie-dnsext-dns0x20).
+            RecordType::A => Said { answers: self.0.addresses(info.src, info.query.original().name()), ..said },
+            RecordType::SOA => Said { answers: vec![self.0.soa()], ..said },
+            // The name exists, with nothing of this kind: dual-stack phones must not be left waiting.
+            _ => Said { authorities: vec![self.0.soa()], ..said },
+        }
+    }
+}
