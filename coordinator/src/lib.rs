@@ -13,6 +13,7 @@ pub mod conductor;
 pub mod journal;
 pub mod progress;
 pub mod record;
+pub mod report;
 pub mod roster;
 mod service;
 pub mod trust;

@@ -3,6 +3,7 @@
 //! `Report` is the published form (`report.json`); [`terminal`] and [`compare`] only put it into words.
 
 mod build;
+mod evidence;
 pub mod compare;
 pub mod terminal;
 
@@ -14,6 +15,7 @@ use voteburst_burst::skew::Skew;
 use voteburst_burst::verdict::{Effect, Outcome};
 
 pub use build::{AgentFacts, Findings, FrontFacts};
+pub use evidence::StageNotes;
 
 /// Version of the published form. A change that breaks readers gets a new number; new keys do not.
 pub const SCHEMA: &str = "voteburst.report/1";

@@ -1,0 +1,93 @@
+//! The carriers of a rehearsal: real DNS caches beside the coordinator, so that viewers of several agents share one
+//! exactly as they share an ISP's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use voteburst_burst::scenario::Scenario;
+use voteburst_dns::carrier::Carrier;
+use voteburst_dns::stub::{self, Kind, Question};
+
+use crate::problem::Problem;
+
+/// How long one of our carriers waits for its upstream, each time.
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The carriers of one run.
+pub(crate) struct Carriers {
+    /// Where each listens, by its position in the scenario.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Whether they are the real world's, which answer only queries that desire recursion.
+    pub(crate) recursion_desired: bool,
+    own: Vec<Carrier>,
+}
+
+impl Carriers {
+    /// Starts a carrier for each of the scenario's, in front of `authority` on a stage or of the scenario's servers;
+    /// where the scenario names real resolvers these stand in their place.
+    pub(crate) async fn start(scenario: &Scenario, authority: Option<SocketAddr>, on: IpAddr) -> Result<Self, Problem> {
+        let dns = &scenario.dns;
+        let upstreams = authority.map_or_else(|| [dns.authoritative.clone(), dns.recursive.clone()].concat(), |authority| vec![authority]);
+        let (mut addresses, mut own) = (Vec::new(), Vec::new());
+        for (number, carrier) in (0..).zip(&scenario.carriers.list) {
+            if let Some(resolver) = carrier.resolver {
+                addresses.push(resolver);
+                continue;
+            }
+            let bind = SocketAddr::new(on, 0);
+            let recursive = !dns.recursive.is_empty();
+            let started =
+                Carrier::start(bind, upstreams.clone(), recursive, scenario.carriers.cache, UPSTREAM_TIMEOUT, scenario.seed ^ number).await;
+            let started = started.map_err(Problem::usage)?;
+            addresses.push(started.address());
+            own.push(started);
+        }
+        Ok(Self { addresses, recursion_desired: own.is_empty(), own })
+    }
+
+    /// Asks once for the name, at the servers behind our carriers so that their caches stay cold, or at the real resolvers:
+    /// a name that nobody knows ends the rehearsal before anything is started.
+    pub(crate) async fn probe(scenario: &Scenario, authority: Option<SocketAddr>) -> Result<Vec<IpAddr>, Problem> {
+        let dns = &scenario.dns;
+        let resolvers: Vec<SocketAddr> = scenario.carriers.list.iter().filter_map(|carrier| carrier.resolver).collect();
+        let (servers, recursion) = match (authority, resolvers.is_empty(), dns.recursive.is_empty()) {
+            (Some(authority), ..) => (vec![authority], false),
+            (None, false, _) => (resolvers, true),
+            (None, true, false) => (dns.recursive.clone(), true),
+            (None, true, true) => (dns.authoritative.clone(), false),
+        };
+        let question = Question::new(&dns.name, Kind::A).map_err(Problem::usage)?;
+        let mut found = Vec::new();
+        for server in servers {
+            let reply = stub::ask(server, &question, id(server), dns.timeout, dns.attempts, recursion).await.map_err(|error| {
+                Problem::usage(format!(
+                    "dns: {} cannot be resolved at {server}: {error}\n  needed: at least one IPv4 address\n  fix:    correct dns.name or the servers in the scenario; try `dig @{} -p {} {} A`",
+                    dns.name,
+                    server.ip(),
+                    server.port(),
+                    dns.name
+                ))
+            })?;
+            found.extend(reply.addresses);
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// What each of our carriers counted, and its end.
+    pub(crate) async fn stop(self) -> Value {
+        let mut counters = Vec::new();
+        for carrier in self.own {
+            counters.push(json!({ "address": carrier.address().to_string(), "counters": carrier.counters() }));
+            carrier.shutdown().await;
+        }
+        Value::Array(counters)
+    }
+}
+
+/// An id for the probe's query. It need not be secret: the answer decides only whether to go on.
+fn id(server: SocketAddr) -> u16 {
+    server.port() ^ 0x5642
+}

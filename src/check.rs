@@ -1,0 +1,115 @@
+//! `voteburst check`: what would happen, and whether this machine can do it. Sends nothing to the target.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use voteburst_agent::preflight::{self, Check, CheckStatus};
+use voteburst_agent::sources;
+use voteburst_burst::plan::Plan;
+
+use crate::carriers::Carriers;
+use crate::cli;
+use crate::fleet;
+use crate::problem::Problem;
+use crate::run::runtime;
+use crate::say;
+use crate::scenario::{Overrides, Source};
+
+pub(crate) fn check(args: cli::Check) -> Result<ExitCode, Problem> {
+    let overrides = Overrides { viewers: args.viewers, seed: args.seed, zone: None };
+    let plan = Source::read(&args.scenario)?.plan(overrides)?;
+    let agents = fleet::size(&plan, None)?;
+    let mut out = words(&plan, agents);
+    let checks = machine(&plan, agents);
+    table(&mut out, &checks);
+    let failed = checks.iter().any(|check| check.status == CheckStatus::Bad);
+    if plan.scenario.stage.is_none() {
+        let addresses = runtime()?.block_on(Carriers::probe(&plan.scenario, None))?;
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        line(&mut out, &format!("dns        {} is now at {}", plan.scenario.dns.name, addresses.join(", ")));
+    }
+    line(&mut out, "");
+    line(&mut out, if failed { "This machine cannot hold the rehearsal: see what to fix above." } else { "Nothing stands in the way. Nothing was sent to the target." });
+    say::result(&out);
+    Ok(ExitCode::from(if failed { 2 } else { 0 }))
+}
+
+fn words(plan: &Plan, agents: u32) -> String {
+    let scenario = &plan.scenario;
+    let mut out = String::new();
+    line(&mut out, &format!("scenario   {} · seed {} · plan {}", scenario.name, scenario.seed, plan.hash));
+    let audience = &scenario.audience;
+    let phones: Vec<_> = audience.phones.iter().map(|(kind, share)| format!("{:.0} % {}", share * 100.0, label(kind))).collect();
+    line(
+        &mut out,
+        &format!("audience   {} viewers enter over {} s; phones: {}", audience.viewers, audience.doors_open.as_secs_f64(), phones.join(", ")),
+    );
+    let largest = scenario.carriers.list.iter().map(|carrier| carrier.share).fold(0.0, f64::max);
+    line(&mut out, &format!("carriers   {}; the largest holds {:.1} % of the audience", scenario.carriers.list.len(), largest * 100.0));
+    match &scenario.stage {
+        None => line(&mut out, &format!("target     live: {} at the addresses of {}", scenario.target.host, scenario.dns.name)),
+        Some(stage) => {
+            line(&mut out, &format!("stage      {} proxies, zone {}, TTL {} s", stage.fronts(), stage.zone, stage.ttl_s));
+            let computed = format!("{} / {} = {}", stage.web_server_coefficient, stage.fronts(), stage.server_limit());
+            let carries = f64::from(stage.server_limit()) * f64::from(stage.web_servers) / stage.service_time.mean().as_secs_f64();
+            line(&mut out, &format!("           each proxy: {} connections; {computed} requests at each of {} web servers, which carries {carries:.0} votes/s", stage.connection_limit_per_front(), stage.web_servers));
+        }
+    }
+    line(&mut out, &format!("agents     {agents} here, unless told otherwise"));
+    for (question, counts) in scenario.questions.iter().zip(&plan.choices) {
+        let choices: Vec<_> = question.choices.iter().zip(counts).map(|(choice, count)| format!("{} {count}", choice.id)).collect();
+        line(
+            &mut out,
+            &format!(
+                "question   {}: opens {} s after T0 for {} s, {} votes ({})",
+                question.id,
+                question.opens_at.as_secs_f64(),
+                question.window.as_secs_f64(),
+                counts.iter().sum::<u32>(),
+                choices.join(", ")
+            ),
+        );
+    }
+    line(&mut out, &format!("votes      {} in all; {}", plan.tickets, busiest(plan)));
+    out
+}
+
+fn label(kind: &impl serde::Serialize) -> String {
+    serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+fn busiest(plan: &Plan) -> String {
+    let mut seconds = std::collections::BTreeMap::<u64, u32>::new();
+    for ticket in plan.tickets_of(&(0..plan.scenario.audience.viewers)) {
+        *seconds.entry(ticket.planned_ns / 1_000_000_000).or_default() += 1;
+    }
+    let busiest = seconds.iter().max_by_key(|(_, count)| **count);
+    busiest.map_or_else(|| "nobody votes".into(), |(second, count)| format!("the busiest second is t = {second} s with {count}"))
+}
+
+fn machine(plan: &Plan, agents: u32) -> Vec<Check> {
+    let largest = plan.shares(agents).iter().map(|share| share.end - share.start).max().unwrap_or(0);
+    let ports = sources::local_ports();
+    let addresses = sources::choose(0, largest, &plan.scenario.agents.sources, plan.scenario.stage.is_some(), &ports);
+    preflight::check(largest, &addresses)
+}
+
+fn table(out: &mut String, checks: &[Check]) {
+    for check in checks {
+        let mark = match check.status {
+            CheckStatus::Good => '✓',
+            CheckStatus::Warning => '!',
+            CheckStatus::Bad => '✗',
+        };
+        line(out, &format!("{mark} {:<24} found {}, needed {}", check.what, check.found, check.needed));
+        if check.status != CheckStatus::Good {
+            line(out, &format!("    fix: {}", check.fix));
+            line(out, &format!("    otherwise {}", check.effect));
+        }
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{text}");
+}

@@ -1,0 +1,66 @@
+//! `voteburst compare`: the same burst under several zones, side by side.
+
+use std::process::ExitCode;
+
+use voteburst_burst::zone::ZonePolicy;
+use voteburst_coordinator::report::compare::Comparison;
+
+use crate::cli::Compare;
+use crate::problem::Problem;
+use crate::rehearsal::{Stand, play, token};
+use crate::run::{directory, runtime};
+use crate::scenario::{Overrides, Source};
+use crate::signal::Signals;
+use crate::{report, say};
+
+pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
+    let source = Source::read(&args.rehearse.scenario)?;
+    let zones = zones(&args.zones)?;
+    let rehearse = args.rehearse;
+    // Every plan is made before anything starts: a scenario that only the second zone breaks must not cost a run.
+    let plans = zones.iter().map(|zone| source.plan(Overrides { viewers: rehearse.viewers, seed: rehearse.seed, zone: Some(*zone) }));
+    let plans = plans.collect::<Result<Vec<_>, _>>()?;
+    let token = token(&rehearse)?;
+    let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));
+    let dir = directory(&rehearse, &name);
+    let comparison = runtime()?.block_on(async {
+        let signals = Signals::watch()?;
+        let mut reports = Vec::new();
+        for (number, (zone, plan)) in zones.iter().zip(plans).enumerate() {
+            if !rehearse.quiet {
+                say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
+            }
+            let stand = Stand { args: &rehearse, text: &source.text, token: token.clone(), interrupts: signals.listen() };
+            let report = play(plan, &dir.join(zone.name()), stand).await?;
+            let cut_short = report.verdict.reasons.iter().any(|reason| reason.code == "partial");
+            reports.push(report);
+            if cut_short {
+                break;
+            }
+        }
+        Ok::<_, Problem>(Comparison::of(reports))
+    })?;
+    if let Err(problem) = report::write_comparison(&dir, &comparison) {
+        say::note(&format!("voteburst: {problem}"));
+    }
+    say::result(&if rehearse.json { report::json(&comparison) } else { comparison.render() });
+    if !rehearse.quiet {
+        say::note(&format!("\nkept in {}; each zone in full: voteburst report {}/ZONE", dir.display(), dir.display()));
+    }
+    Ok(ExitCode::from(comparison.outcome().exit_code()))
+}
+
+fn zones(asked: &[ZonePolicy]) -> Result<Vec<ZonePolicy>, Problem> {
+    let zones = if asked.is_empty() { vec![ZonePolicy::SingleAWeighted, ZonePolicy::Multivalue] } else { asked.to_vec() };
+    let mut distinct = zones.clone();
+    distinct.sort_unstable_by_key(|zone| zone.name());
+    distinct.dedup();
+    if distinct.len() < zones.len() || zones.len() < 2 {
+        let found: Vec<_> = zones.iter().map(ToString::to_string).collect();
+        return Err(Problem::usage(format!(
+            "--zone: found {}\n  needed: two zone policies or more, each once\n  fix:    --zone single-a-weighted --zone multivalue",
+            found.join(", ")
+        )));
+    }
+    Ok(zones)
+}

@@ -1,0 +1,33 @@
+//! What ends the command without a result.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// One clear message for the user: what was found, what is needed, how to fix it.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    message: String,
+    code: u8,
+}
+
+impl Problem {
+    /// The command line, the scenario or this machine does not allow what was asked for; nothing was started.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+
+    /// Something broke on the way: what there is proves nothing.
+    pub(crate) fn unknown(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 3 }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,219 @@
+//! One rehearsal from the plan to the report: stage, carriers, coordinator and agents up; conduct; reconcile; write.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use voteburst_burst::ledger::Ballot;
+use voteburst_burst::plan::Plan;
+use voteburst_burst::scenario::Scenario;
+use voteburst_burst::scenario::stage::Stage;
+use voteburst_burst::zone::{Member, Zone};
+use voteburst_coordinator::clock::Clock;
+use voteburst_coordinator::conductor::Timings;
+use voteburst_coordinator::journal::{Evidence, RunDirectory};
+use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
+use voteburst_coordinator::trust::{Exposed, Token, check_listener};
+use voteburst_coordinator::{Conducted, Setup, WorldInfo, bind, conduct};
+use voteburst_dns::authority::Authority;
+use voteburst_stage::ballot::BallotRecord;
+use voteburst_stage::counters::ProxyCounters;
+use voteburst_stage::world::{World, WorldSpec};
+
+use crate::carriers::Carriers;
+use crate::cli::Rehearse;
+use crate::fleet::{self, Fleet};
+use crate::problem::Problem;
+use crate::say;
+
+/// A scenario's stage, open for votes.
+pub(crate) struct OpenStage {
+    pub(crate) world: World,
+    pub(crate) authority: Authority,
+}
+
+impl OpenStage {
+    pub(crate) async fn open(scenario: &Scenario, stage: &Stage, run: u64) -> Result<Self, Problem> {
+        let exe = executable()?;
+        let spec = WorldSpec {
+            stage,
+            questions: &scenario.questions,
+            viewers: scenario.audience.viewers,
+            seed: scenario.seed,
+            run,
+            exe: &exe,
+        };
+        let world = World::open(spec).await.map_err(Problem::usage)?;
+        let zone = zone(stage, &world, scenario.seed)?;
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let authority = Authority::start(loopback, &scenario.dns.name, zone).await.map_err(Problem::usage)?;
+        Ok(Self { world, authority })
+    }
+}
+
+fn zone(stage: &Stage, world: &World, seed: u64) -> Result<Zone, Problem> {
+    let members = world.addresses().iter().enumerate().map(|(number, address)| Member {
+        set_id: format!("proxy-{}", number + 1),
+        address: *address,
+        weight: stage.weights.get(number).copied().unwrap_or(1),
+        healthy: true,
+    });
+    Zone::new(stage.zone, members.collect(), stage.ttl_s, stage.window, seed).map_err(Problem::usage)
+}
+
+/// The executable that agents and stage workers are started from: this one.
+pub(crate) fn executable() -> Result<PathBuf, Problem> {
+    std::env::current_exe().map_err(|error| Problem::usage(format!("cannot find my own executable: {error}; start voteburst by its full path")))
+}
+
+/// A number that no other run has.
+pub(crate) fn run_number() -> u64 {
+    // The standard library seeds this from the system's randomness for every call.
+    RandomState::new().build_hasher().finish()
+}
+
+/// What a rehearsal is played with, besides its plan.
+pub(crate) struct Stand<'a> {
+    pub(crate) args: &'a Rehearse,
+    pub(crate) text: &'a str,
+    pub(crate) token: Option<Token>,
+    pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
+}
+
+/// Reads the token and refuses a listener that anyone could reach without one.
+pub(crate) fn token(args: &Rehearse) -> Result<Option<Token>, Problem> {
+    let token = match &args.token_file {
+        None => None,
+        Some(file) => {
+            let (token, Exposed(exposed)) = Token::read(file).map_err(Problem::usage)?;
+            if exposed {
+                say::note(&format!("warning: {} can be read by others; `chmod 600` keeps the token secret", file.display()));
+            }
+            Some(token)
+        }
+    };
+    check_listener(args.listen, token.as_ref()).map_err(Problem::usage)?;
+    if args.listen.ip().is_unspecified() {
+        return Err(Problem::usage(format!(
+            "--listen: found {}, which names no address\n  needed: the address of this machine that agents reach, for their carriers listen there too\n  fix:    --listen 192.0.2.10:{}",
+            args.listen,
+            args.listen.port()
+        )));
+    }
+    Ok(token)
+}
+
+/// Plays one rehearsal and leaves everything in `dir`.
+///
+/// # Errors
+/// Usage errors before anything is started; unknown when there is no result at all.
+pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Problem> {
+    let started = crate::clock::timestamp();
+    let args = stand.args;
+    let agents = args.wait_for.map_or_else(|| fleet::size(&plan, args.agents), Ok)?;
+    let directory = RunDirectory::create(dir).map_err(Problem::usage)?;
+    directory.write_plan(stand.text, &plan).map_err(Problem::usage)?;
+    let (plan, run) = (Arc::new(plan), run_number());
+    let bound = bind(args.listen).await.map_err(Problem::usage)?;
+    let stage = match &plan.scenario.stage {
+        Some(stage) => Some(OpenStage::open(&plan.scenario, stage, run).await?),
+        None => None,
+    };
+    let authority = stage.as_ref().map(|stage| stage.authority.address());
+    Carriers::probe(&plan.scenario, authority).await?;
+    let carriers = Carriers::start(&plan.scenario, authority, args.listen.ip()).await?;
+    let local = match args.wait_for {
+        Some(_) => None,
+        None => Some(Fleet::start(agents, bound.address, args.token_file.as_deref(), &executable()?)?),
+    };
+    let (progress, lines) = mpsc::unbounded_channel();
+    let shown = say::progress(lines, args.quiet);
+    let world = WorldInfo {
+        carriers: carriers.addresses.clone(),
+        recursion_desired: carriers.recursion_desired,
+        port: stage.as_ref().map_or(plan.scenario.target.port, |stage| stage.world.port()),
+        sources: plan.scenario.agents.sources.clone(),
+    };
+    let timings = Timings::of(&plan);
+    let setup = Setup { plan: Arc::clone(&plan), run, agents, world, token: stand.token, timings, force: args.force, progress };
+    let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process()).await.map_err(Problem::unknown)?;
+    if let Some(local) = local {
+        local.stop().await;
+    }
+    // The lines end with the run; what is left of them is shown before the result.
+    let _ = tokio::time::timeout(Duration::from_secs(2), shown).await;
+    let counted = match stage {
+        Some(stage) => Some(stage.close(dir, &conducted).await?),
+        None => None,
+    };
+    let carriers = carriers.stop().await;
+    Ok(write(&directory, plan, &conducted, run, &started, counted, carriers))
+}
+
+/// What a stage left.
+struct Counted {
+    notes: StageNotes,
+    ballots: Vec<Ballot>,
+}
+
+impl OpenStage {
+    /// Takes the stage down and puts its ballots on the fleet's clock.
+    async fn close(self, dir: &Path, conducted: &Conducted) -> Result<Counted, Problem> {
+        let result = self.world.close(dir).await.map_err(Problem::unknown)?;
+        self.authority.shutdown().await;
+        let t0 = conducted.t0_kernel_ns.unwrap_or(i64::MAX);
+        let ballot = |record: &BallotRecord| Ballot {
+            ticket: record.ticket,
+            question: record.question,
+            choice: record.choice,
+            receipts: record.receipts,
+            counted: record.counted,
+            first_counted_ns: i64::try_from(record.first_counted_ns).unwrap_or(i64::MAX).saturating_sub(t0),
+        };
+        let fronts = result.proxies.iter().map(|proxy| (proxy.address.ip(), front(proxy))).collect();
+        Ok(Counted { notes: StageNotes { fronts, abandoned: result.abandoned }, ballots: result.ballots.iter().map(ballot).collect() })
+    }
+}
+
+fn front(proxy: &ProxyCounters) -> FrontFacts {
+    FrontFacts {
+        conn_tot: proxy.conn_tot,
+        conn_peak: proxy.conn_peak.into(),
+        req_tot: proxy.req_tot,
+        hrsp_2xx: proxy.hrsp_2xx,
+        hrsp_4xx: proxy.hrsp_4xx,
+        hrsp_5xx: proxy.hrsp_5xx,
+        queue_peak: proxy.queue_peak.into(),
+        queue_timeouts: proxy.queue_timeouts,
+    }
+}
+
+/// Writes everything down and works out the report from it. What cannot be written is said; the result is shown all the same.
+fn write(
+    directory: &RunDirectory,
+    plan: Arc<Plan>,
+    conducted: &Conducted,
+    run: u64,
+    started: &str,
+    counted: Option<Counted>,
+    carriers: Value,
+) -> Report {
+    let (stage, ballots) = counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
+    let record = conducted.record(&plan, run, started, stage, Some(carriers));
+    let kept = || {
+        directory.write_record(&record)?;
+        conducted.snapshots.iter().try_for_each(|snapshot| directory.write_snapshot(snapshot))?;
+        ballots.as_ref().map_or(Ok(()), |ballots| directory.write_ballots(ballots))
+    };
+    let kept = kept();
+    let report = Report::of_evidence(&Evidence { record, plan, snapshots: conducted.snapshots.clone(), ballots });
+    if let Err(problem) = kept.and_then(|()| crate::report::write(directory.path(), &report)) {
+        say::note(&format!("voteburst: {problem}"));
+    }
+    report
+}

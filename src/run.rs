@@ -1,0 +1,45 @@
+//! `voteburst run`: one rehearsal, one verdict.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use voteburst_coordinator::report::terminal;
+
+use crate::cli::{Rehearse, Run};
+use crate::problem::Problem;
+use crate::rehearsal::{Stand, play, token};
+use crate::scenario::{Overrides, Source};
+use crate::say;
+use crate::signal::Signals;
+
+pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
+    let source = Source::read(&args.rehearse.scenario)?;
+    let overrides = Overrides { viewers: args.rehearse.viewers, seed: args.rehearse.seed, zone: args.zone };
+    let plan = source.plan(overrides)?;
+    let token = token(&args.rehearse)?;
+    let dir = directory(&args.rehearse, &plan.scenario.name);
+    let rehearse = args.rehearse;
+    let report = runtime()?.block_on(async {
+        let stand = Stand { args: &rehearse, text: &source.text, token, interrupts: Signals::watch()?.listen() };
+        play(plan, &dir, stand).await
+    })?;
+    say::result(&if rehearse.json { crate::report::json(&report) } else { terminal::render(&report) });
+    if !rehearse.quiet {
+        say::note(&format!("\nkept in {}", dir.display()));
+    }
+    Ok(ExitCode::from(report.verdict.outcome.exit_code()))
+}
+
+/// Where a run is kept.
+pub(crate) fn directory(args: &Rehearse, name: &str) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-{name}", crate::clock::name())))
+}
+
+/// The runtime that stage, carriers and coordinator share; agents and stage workers are processes of their own.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::usage(format!("cannot start threads: {error}; raise `ulimit -u`")))
+}

@@ -1,0 +1,57 @@
+//! What the command says while it works: results on standard output, everything else on standard error.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command speaks")]
+
+use std::io::{IsTerminal, Write};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use voteburst_coordinator::progress::Progress;
+
+use crate::problem::Problem;
+
+/// The one message that ends the command.
+pub(crate) fn error(problem: &Problem) {
+    eprintln!("voteburst: {problem}");
+}
+
+/// A line on standard error.
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The result, on standard output. A reader that has gone away is no failure of the rehearsal.
+pub(crate) fn result(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Shows progress until the run is over: a line each, and on a terminal the doors and the burst on one line that moves.
+pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool) -> JoinHandle<()> {
+    let live = std::io::stderr().is_terminal();
+    tokio::spawn(async move {
+        let mut moving = false;
+        while let Some(progress) = from.recv().await {
+            // Whoever asked for quiet still has to know that an agent is gone.
+            if quiet && !matters(&progress) {
+                continue;
+            }
+            let moves = live && matches!(progress, Progress::Doors { .. } | Progress::Burst { .. });
+            if moving {
+                eprint!("\r\x1b[2K");
+            }
+            if moves {
+                eprint!("  {progress}");
+                let _ = std::io::stderr().flush();
+            } else {
+                eprintln!("  {progress}");
+            }
+            moving = moves;
+        }
+        if moving {
+            eprintln!();
+        }
+    })
+}
+
+fn matters(progress: &Progress) -> bool {
+    matches!(progress, Progress::AgentLost { .. } | Progress::AgentRefused { .. } | Progress::Forced { .. })
+}

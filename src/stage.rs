@@ -1,0 +1,60 @@
+//! `voteburst stage`: the stage alone, until Ctrl-C; and the worker processes of any stage.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use voteburst_burst::scenario::stage::Stage;
+
+use crate::cli;
+use crate::problem::Problem;
+use crate::rehearsal::OpenStage;
+use crate::run::runtime;
+use crate::scenario::{Overrides, Source};
+use crate::say;
+use crate::signal::Signals;
+
+pub(crate) fn stage(args: cli::Stage) -> Result<ExitCode, Problem> {
+    let plan = Source::read(&args.scenario)?.plan(Overrides { zone: args.zone, ..Overrides::default() })?;
+    let scenario = plan.scenario;
+    let Some(stage) = scenario.stage.clone() else {
+        return Err(Problem::usage(format!(
+            "{}: found no [stage]\n  needed: one to set up\n  fix:    copy it from scenarios/show.toml",
+            args.scenario.display()
+        )));
+    };
+    runtime()?.block_on(async {
+        let mut interrupts = Signals::watch()?.listen();
+        // Any ballot counts here: whoever votes on a stage alone is not this process.
+        let open = OpenStage::open(&scenario, &stage, 0).await?;
+        say::result(&describe(&open, &stage, &scenario.dns.name));
+        interrupts.recv().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn describe(open: &OpenStage, stage: &Stage, name: &str) -> String {
+    let (world, authority) = (&open.world, open.authority.address());
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "zone      {} · {} answers for {name}", authority, stage.zone);
+    let _ = writeln!(out, "          dig @{} -p {} {name} A", authority.ip(), authority.port());
+    for address in world.addresses() {
+        let _ = writeln!(out, "proxy     http://{address}:{}/", world.port());
+    }
+    let _ = writeln!(
+        out,
+        "limits    {} connections a proxy; {} / {} = {} requests at each of {} web servers",
+        stage.connection_limit_per_front(),
+        stage.web_server_coefficient,
+        stage.fronts(),
+        stage.server_limit(),
+        stage.web_servers
+    );
+    let _ = writeln!(out, "processes {} · this is a model of HAProxy's limits: no TLS, no HTTP/2 · Ctrl-C ends it", world.workers());
+    out
+}
+
+pub(crate) fn worker() -> Result<ExitCode, Problem> {
+    voteburst_stage::worker::main().map_err(Problem::unknown)?;
+    Ok(ExitCode::SUCCESS)
+}
