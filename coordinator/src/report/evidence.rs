@@ -1,0 +1,71 @@
+//! From a run directory's content to the figures' input.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use voteburst_burst::ledger::{Ledger, ShareReport};
+use voteburst_burst::outcome::Fate;
+
+use super::{AgentFacts, Findings, FrontFacts, Report};
+use crate::conductor::Ended;
+use crate::journal::Evidence;
+use crate::record::AgentRecord;
+
+/// What is kept of a stage in `run.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageNotes {
+    /// What each proxy counted itself, by address; every address of the zone is here.
+    pub fronts: BTreeMap<IpAddr, FrontFacts>,
+    /// Requests that had not ended when the stage closed: their votes are not among the ballots.
+    pub abandoned: u64,
+}
+
+impl Report {
+    /// The report of what a run directory holds.
+    #[must_use]
+    pub fn of_evidence(evidence: &Evidence) -> Self {
+        let record = &evidence.record;
+        let stage = record.stage.clone().and_then(|notes| serde_json::from_value::<StageNotes>(notes).ok()).unwrap_or_default();
+        let fronts: Vec<IpAddr> = stage.fronts.keys().copied().collect();
+        let (aborted, partial) = match &record.ended {
+            Ended::Complete => (false, None),
+            Ended::Partial { reason } => (false, Some(reason.clone())),
+            Ended::Aborted { reason } => (true, Some(format!("nothing was fired: {reason}"))),
+        };
+        let shares = if aborted { never_sent(evidence) } else { evidence.shares() };
+        Self::of(&Findings {
+            plan: &evidence.plan,
+            started: &record.started,
+            tally: &evidence.tally(),
+            ledger: Ledger::reconcile(&evidence.plan, &shares, evidence.ballots.as_deref()),
+            fronts: &fronts,
+            stage: &stage.fronts,
+            t0_second: record.t0_second,
+            agents: record.agents.iter().map(|agent| facts(agent, aborted)).collect(),
+            start_ns: (record.start.agents > 0).then_some((record.start.spread_ns, record.start.bound_ns)),
+            partial,
+            forced: (!record.forced.is_empty()).then(|| record.forced.join("; ")),
+        })
+    }
+}
+
+/// Before T0 was committed no agent could send anything: every vote is known not to have left.
+fn never_sent(evidence: &Evidence) -> Vec<ShareReport> {
+    let viewers = 0..evidence.plan.scenario.audience.viewers;
+    let fates = vec![Fate::NeverSent; evidence.plan.tickets as usize];
+    vec![ShareReport { viewers, fates: Some(fates), accepted_seen: 0 }]
+}
+
+fn facts(agent: &AgentRecord, aborted: bool) -> AgentFacts {
+    AgentFacts {
+        id: format!("agent {}", agent.id),
+        host: agent.host.clone(),
+        viewers: agent.viewers.end.saturating_sub(agent.viewers.start),
+        // An aborted run has no final snapshots, and its one reason is why it was aborted.
+        is_final: agent.last || (aborted && agent.lost.is_none()),
+        lost: agent.lost.clone(),
+        offset_ns: agent.offset_ns.zip(agent.bound_ns),
+        first_send_lateness_ns: agent.first_send_lateness_ns,
+    }
+}
