@@ -84,12 +84,13 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// Whether the coordinator cannot know this unless it is told.
+    /// Whether the coordinator cannot know this unless it is told, and heard before the line goes down.
     pub(super) fn is_news(&self) -> bool {
         match self {
             Self::Word(_)
             | Self::OutOfTurn { .. }
             | Self::Scenario(_)
+            | Self::OtherPlan { .. }
             | Self::Muster(_)
             | Self::NoClock
             | Self::Crew(_)
@@ -99,7 +100,6 @@ impl SessionError {
             | Self::Refused { .. }
             | Self::Aborted(_)
             | Self::Lost(_)
-            | Self::OtherPlan { .. }
             | Self::Undelivered { .. } => false,
         }
     }
