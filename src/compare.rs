@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::rehearsal::{Stand, play, token};
 use crate::run::{directory, runtime};
 use crate::scenario::{Overrides, Source};
-use crate::signal::Signals;
+use crate::signal::{STOPPING_RUN, Signals};
 use crate::{report, say};
 
 pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
@@ -24,7 +24,7 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
     let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));
     let dir = directory(&rehearse, &name);
     let comparison = runtime()?.block_on(async {
-        let signals = Signals::watch()?;
+        let signals = Signals::watch(STOPPING_RUN)?;
         let mut reports = Vec::new();
         for (number, (zone, plan)) in zones.iter().zip(plans).enumerate() {
             if !rehearse.quiet {

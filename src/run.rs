@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::rehearsal::{Stand, play, token};
 use crate::scenario::{Overrides, Source};
 use crate::say;
-use crate::signal::Signals;
+use crate::signal::{STOPPING_RUN, Signals};
 
 pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     let source = Source::read(&args.rehearse.scenario)?;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     let dir = directory(&args.rehearse, &plan.scenario.name);
     let rehearse = args.rehearse;
     let report = runtime()?.block_on(async {
-        let stand = Stand { args: &rehearse, text: &source.text, token, interrupts: Signals::watch()?.listen() };
+        let stand = Stand { args: &rehearse, text: &source.text, token, interrupts: Signals::watch(STOPPING_RUN)?.listen() };
         play(plan, &dir, stand).await
     })?;
     say::result(&if rehearse.json { crate::report::json(&report) } else { terminal::render(&report) });

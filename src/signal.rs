@@ -8,6 +8,9 @@ use tokio::sync::mpsc;
 use crate::problem::Problem;
 use crate::say;
 
+/// What a rehearsal's user is told at the first Ctrl-C.
+pub(crate) const STOPPING_RUN: &str = "\nstopping: what there is will be written, marked partial; Ctrl-C again to abandon it";
+
 /// Passes signals on to whoever listened last.
 pub(crate) struct Signals {
     listener: Arc<Mutex<Option<mpsc::UnboundedSender<()>>>>,
@@ -15,7 +18,9 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Signals from now on. One that nobody listens to ends the command, as does the third.
-    pub(crate) fn watch() -> Result<Self, Problem> {
+    ///
+    /// `stopping` is what the user is told at the first one.
+    pub(crate) fn watch(stopping: &'static str) -> Result<Self, Problem> {
         let refuse = |error| Problem::usage(format!("cannot listen for Ctrl-C: {error}; start voteburst from a shell"));
         let mut interrupt = signal(SignalKind::interrupt()).map_err(refuse)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(refuse)?;
@@ -29,7 +34,7 @@ impl Signals {
                 }
                 let heard = told.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|listener| listener.send(()).is_ok());
                 match count {
-                    1 if heard => say::note("\nstopping: what there is will be written, marked partial; Ctrl-C again to abandon it"),
+                    1 if heard => say::note(stopping),
                     2 if heard => say::note("\nabandoning"),
                     _ => std::process::exit(3),
                 }

@@ -23,7 +23,7 @@ pub(crate) fn stage(args: cli::Stage) -> Result<ExitCode, Problem> {
         )));
     };
     runtime()?.block_on(async {
-        let mut interrupts = Signals::watch()?.listen();
+        let mut interrupts = Signals::watch("\nending the stage")?.listen();
         // Any ballot counts here: whoever votes on a stage alone is not this process.
         let open = OpenStage::open(&scenario, &stage, 0).await?;
         say::result(&describe(&open, &stage, &scenario.dns.name));

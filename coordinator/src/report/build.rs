@@ -12,7 +12,8 @@ use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
 use voteburst_burst::verdict::{Facts, Reason, Verdict};
 
 use super::{
-    Agent, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start, TimelineSecond, VerdictPart, Votes,
+    Agent, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start, TimelineSecond,
+    VerdictPart, Votes,
 };
 
 /// What is known of one agent.
@@ -32,6 +33,8 @@ pub struct AgentFacts {
     pub offset_ns: Option<(i64, i64)>,
     /// First send minus its planned instant, in nanoseconds.
     pub first_send_lateness_ns: Option<u64>,
+    /// What it wants a reader to know.
+    pub warnings: Vec<String>,
 }
 
 /// What one of the stage's proxies counted itself, under HAProxy's names.
@@ -249,6 +252,7 @@ fn agent(facts: &AgentFacts) -> Agent {
         offset_ms: facts.offset_ns.map(|(offset, _)| offset as f64 / 1e6),
         bound_ms: facts.offset_ns.map(|(_, bound)| bound as f64 / 1e6),
         first_send_lateness_ms: facts.first_send_lateness_ns.map(|lateness| lateness as f64 / 1e6),
+        warnings: facts.warnings.clone(),
     }
 }
 

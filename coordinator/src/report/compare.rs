@@ -93,7 +93,9 @@ impl Comparison {
         };
         row("verdict", &|r| word(r.verdict.outcome).into());
         row("votes accepted", &|r| percent(r.votes.accepted, r.votes.planned));
-        row("complaints (viewers)", &|r| format!("{} ({})", thousands(r.votes.complaints), percent(r.votes.complaints, r.votes.voters)));
+        row("complaints (viewers)", &|r| {
+            format!("{} ({})", thousands(r.votes.complaints), percent(r.votes.complaints, r.votes.voters))
+        });
         row("response p50 / p99 / p99.9 ms", &|r| quantile_row(&r.latency_ms.response));
         row("busiest proxy, worst second", &|r| skewed(r, |skew| format!("{:.1} % of votes", skew.busiest_share * 100.0)));
         row("max/mean, worst 1 s", &|r| skewed(r, |skew| format!("{:.2}", skew.peak_1s)));

@@ -67,5 +67,6 @@ fn facts(agent: &AgentRecord, aborted: bool) -> AgentFacts {
         lost: agent.lost.clone(),
         offset_ns: agent.offset_ns.zip(agent.bound_ns),
         first_send_lateness_ns: agent.first_send_lateness_ns,
+        warnings: agent.warnings.clone(),
     }
 }

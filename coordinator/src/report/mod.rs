@@ -3,8 +3,8 @@
 //! `Report` is the published form (`report.json`); [`terminal`] and [`compare`] only put it into words.
 
 mod build;
-mod evidence;
 pub mod compare;
+mod evidence;
 pub mod terminal;
 
 use std::collections::BTreeMap;
@@ -191,6 +191,8 @@ pub struct Agent {
     pub bound_ms: Option<f64>,
     /// First send minus its planned instant, in milliseconds; `null` when it never fired.
     pub first_send_lateness_ms: Option<f64>,
+    /// What it wants a reader to know, such as addresses that it refused to send votes to.
+    pub warnings: Vec<String>,
 }
 
 /// One proxy.

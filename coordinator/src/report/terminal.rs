@@ -21,7 +21,12 @@ pub fn render(report: &Report) -> String {
     let hash: String = plan.hash.chars().take(12).collect();
     line(
         &mut out,
-        &format!("{} viewers · {} votes planned · seed {} · plan {hash}…", thousands(plan.viewers.into()), thousands(plan.tickets.into()), plan.seed),
+        &format!(
+            "{} viewers · {} votes planned · seed {} · plan {hash}…",
+            thousands(plan.viewers.into()),
+            thousands(plan.tickets.into()),
+            plan.seed
+        ),
     );
     verdict(&mut out, &report.verdict);
     votes(&mut out, report);
@@ -91,7 +96,14 @@ fn votes(out: &mut String, report: &Report) {
         );
         // The rule of three: with nothing seen in N trials the true rate is below 3/N at 95 % confidence.
         if ledger.lost == Some(0) && ledger.accepted > 0 {
-            line(out, &format!("         0 lost of {} shows a true rate below {:.1e} (95 %)", thousands(ledger.accepted), 3.0 / ledger.accepted as f64));
+            line(
+                out,
+                &format!(
+                    "         0 lost of {} shows a true rate below {:.1e} (95 %)",
+                    thousands(ledger.accepted),
+                    3.0 / ledger.accepted as f64
+                ),
+            );
         }
     }
     let retries = votes.attempts.saturating_sub(votes.sent);
@@ -108,7 +120,15 @@ fn latency(out: &mut String, report: &Report) {
         ("lateness (ours)", &report.latency_ms.lateness),
     ];
     for (name, q) in names {
-        table.add_row([name.to_owned(), thousands(q.count), millis(q.p50), millis(q.p90), millis(q.p99), millis(q.p999), millis(q.max)]);
+        table.add_row([
+            name.to_owned(),
+            thousands(q.count),
+            millis(q.p50),
+            millis(q.p90),
+            millis(q.p99),
+            millis(q.p999),
+            millis(q.max),
+        ]);
     }
     block(out, &table);
 }
@@ -152,12 +172,17 @@ fn skew(out: &mut String, report: &Report) {
 
 /// The second in which one proxy stood out most: what totals never show.
 pub(super) fn telling_second(report: &Report) -> Option<String> {
-    let worst = report.timeline.iter().flat_map(|second| second.proxies.iter().map(move |(address, cell)| (second, address, cell)));
-    let (second, address, cell) = worst.max_by_key(|(_, _, cell)| cell.in_flight)?;
-    let mut others: Vec<i64> = second.proxies.iter().filter(|(other, _)| *other != address).map(|(_, cell)| cell.in_flight).collect();
+    let worst =
+        report.timeline.iter().flat_map(|second| second.proxies.iter().map(move |(address, cell)| (second, address, cell)));
+    let (second, address, cell) = worst.max_by_key(|(_, _, cell)| cell.in_flight).filter(|(_, _, cell)| cell.in_flight > 0)?;
+    let mut others: Vec<i64> =
+        second.proxies.iter().filter(|(other, _)| *other != address).map(|(_, cell)| cell.in_flight).collect();
     others.sort_unstable();
     let (least, most) = (others.first()?, others.last()?);
-    let limit = report.limits.as_ref().map(|limits| format!(" (its web servers take {} at once)", limits.per_server * u32::from(limits.web_servers)));
+    let limit = report
+        .limits
+        .as_ref()
+        .map(|limits| format!(" (its web servers take {} at once)", limits.per_server * u32::from(limits.web_servers)));
     Some(format!(
         "t = {} s: {address} had {} votes in flight{}, the others {least} to {most}",
         second.t_s,
@@ -167,7 +192,19 @@ pub(super) fn telling_second(report: &Report) -> Option<String> {
 }
 
 fn proxies(out: &mut String, report: &Report) {
-    let mut table = plain(&["Proxy", "DNS named", "opened", "peak open", "sent", "share", "accepted", "failed", "peak in flight", "p50 ms", "p99 ms"]);
+    let mut table = plain(&[
+        "Proxy",
+        "DNS named",
+        "opened",
+        "peak open",
+        "sent",
+        "share",
+        "accepted",
+        "failed",
+        "peak in flight",
+        "p50 ms",
+        "p99 ms",
+    ]);
     let sent: u64 = report.proxies.iter().map(|proxy| proxy.sent).sum();
     for proxy in &report.proxies {
         let Proxy { latency_ms, .. } = proxy;
@@ -190,7 +227,9 @@ fn proxies(out: &mut String, report: &Report) {
 
 fn pictures(out: &mut String, report: &Report) {
     picture(out, report, "Open connections per proxy", |second, address| second.proxies.get(address).map_or(0, |cell| cell.open));
-    picture(out, report, "Votes in flight per proxy", |second, address| second.proxies.get(address).map_or(0, |cell| cell.in_flight));
+    picture(out, report, "Votes in flight per proxy", |second, address| {
+        second.proxies.get(address).map_or(0, |cell| cell.in_flight)
+    });
 }
 
 /// A row per proxy, a column per second or group of seconds, the same scale for all, so that heights compare.
@@ -201,7 +240,10 @@ fn picture(out: &mut String, report: &Report, title: &str, level: impl Fn(&super
         .proxies
         .iter()
         .map(|proxy| {
-            let cells = report.timeline.chunks(width).map(|group| group.iter().map(|second| level(second, &proxy.address)).max().unwrap_or(0));
+            let cells = report
+                .timeline
+                .chunks(width)
+                .map(|group| group.iter().map(|second| level(second, &proxy.address)).max().unwrap_or(0));
             (proxy.address.as_str(), cells.collect())
         })
         .collect();
@@ -210,7 +252,15 @@ fn picture(out: &mut String, report: &Report, title: &str, level: impl Fn(&super
         return;
     }
     line(out, "");
-    line(out, &format!("{title}, {width} s a column from t = {} s to {} s; █ is {}", first.t_s, last.t_s + 1, thousands(top.unsigned_abs())));
+    line(
+        out,
+        &format!(
+            "{title}, {width} s a column from t = {} s to {} s; █ is {}",
+            first.t_s,
+            last.t_s + 1,
+            thousands(top.unsigned_abs())
+        ),
+    );
     for (address, cells) in rows {
         let bars: String = cells.iter().map(|cell| bar(*cell, top)).collect();
         let most = cells.iter().copied().max().unwrap_or(0);
@@ -247,6 +297,11 @@ fn agents(out: &mut String, report: &Report) {
         ]);
     }
     block(out, &table);
+    for agent in &report.agents {
+        for warning in &agent.warnings {
+            line(out, &format!("  ! {}: {warning}", agent.id));
+        }
+    }
     if let (Some(spread), Some(bound)) = (report.start.spread_ms, report.start.bound_ms) {
         line(out, &format!("Start    agents began within {spread:.3} ms of each other (clocks may add {bound:.3} ms)"));
     }
