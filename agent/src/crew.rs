@@ -17,6 +17,7 @@ use voteburst_burst::clock::LocalTime;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scheme;
 use voteburst_burst::tally::Tally;
+use voteburst_dns::stub::NotAName;
 
 use crate::allow::AllowList;
 use crate::clock::Clock;
@@ -68,7 +69,7 @@ pub enum MusterError {
     },
     /// A name that DNS cannot carry.
     #[error("dns.name cannot be asked for: {0}")]
-    Name(String),
+    Name(#[from] NotAName),
     /// The target's certificate could not be checked.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -289,8 +290,7 @@ fn put_together(
 ) -> Result<Worker, MusterError> {
     let Assignment { plan, viewers, run, carriers, recursion_desired, port, sources, allowed } = assignment;
     let scenario = &plan.scenario;
-    let resolver = Resolver::new(&scenario.dns, carriers, recursion_desired, scenario.seed, viewers.start, viewers.len())
-        .map_err(|error| MusterError::Name(error.to_string()))?;
+    let resolver = Resolver::new(&scenario.dns, carriers, recursion_desired, scenario.seed, viewers.start, viewers.len())?;
     let dialler = Dialler { sources, allowed, port, connect_timeout: scenario.target.connect_timeout, tls };
     let tickets = plan.tickets_of(&viewers);
     Ok(Worker::new(Parts { clock, plan, viewers, run, dialler, resolver, counters, milestones }, tickets))

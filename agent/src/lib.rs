@@ -1,13 +1,31 @@
 //! Who votes: an agent holds its viewers' connections and fires their tickets.
+//!
+//! In reading order, the way of one vote: [`crew`] (what a session drives) starts `worker` (what all viewers share),
+//! `viewers` (enter, hold, wait) open connections by `hold`, which asks `resolve` for an address and `dial` for a
+//! socket; `pace` releases a ticket, `vote` sends it and reads its `response` as long as `patience` lasts; `record` and
+//! `votelog` count what became of it. Before all that [`preflight`] looks at the machine and [`sources`] picks addresses.
+//!
+//! Deliberately absent: client behaviour that a scenario does not name (redirects, cookies, pipelining), shared
+//! connections, and any correction of lateness: what was late is shown as late.
 
 mod allow;
 pub mod clock;
+pub mod crew;
 mod dial;
+mod hold;
+mod offset;
 mod pace;
+mod patience;
 pub mod preflight;
+mod record;
+mod resolve;
 mod response;
+pub mod session;
 pub mod sources;
+mod viewers;
+mod vote;
 mod votelog;
+mod worker;
 
 pub use allow::{AllowList, Network, NotANetwork};
 pub use dial::TrustError;
