@@ -64,7 +64,7 @@ pub struct Ledger {
     pub phantom: Option<u64>,
     /// Counted for another question or choice than the viewer's.
     pub miscounted: Option<u64>,
-    /// Counted after the window closed.
+    /// Counted after the window and its grace.
     pub late: Option<u64>,
     /// Counted before the question opened.
     pub early: Option<u64>,
@@ -74,7 +74,7 @@ pub struct Ledger {
     pub recovered: Option<u64>,
     /// Ballots that came again after they had been counted: retries that the ballot box recognised or counted twice.
     pub repeated: Option<u64>,
-    /// Viewers with a vote that was not counted within its window. Without a ballot box: with one not accepted.
+    /// Viewers with a vote that was not counted within its window and grace. Without a ballot box: with one not accepted.
     /// Viewers of lost agents are left out, for nobody knows what they would have been told.
     pub complaints: u64,
     /// Viewers with at least one planned vote, lost agents' left out.
@@ -154,7 +154,7 @@ impl Ledger {
         let question = &plan.scenario.questions[usize::from(ticket.question)];
         let after = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         let early = ballot.first_counted_ns < after(question.opens_at);
-        let late = ballot.first_counted_ns >= after(question.opens_at + question.window);
+        let late = ballot.first_counted_ns >= after(question.opens_at + question.window + question.grace);
         let right = (ballot.question, ballot.choice) == (ticket.question, ticket.choice);
         add(&mut self.duplicated, ballot.counted > 1);
         add(&mut self.miscounted, !right);

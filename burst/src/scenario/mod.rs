@@ -150,8 +150,10 @@ pub struct Question {
     pub id: String,
     /// When it opens, after T0.
     pub opens_at: Duration,
-    /// How long it stays open.
+    /// How long it stays open to viewers.
     pub window: Duration,
+    /// How much longer the backend counts votes that were on their way when it closed.
+    pub grace: Duration,
     /// How the votes are spread over the window.
     pub arrivals: Shape,
     /// The share of viewers who vote.

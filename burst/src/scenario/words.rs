@@ -177,9 +177,11 @@ impl Default for Retry {
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
     pub(super) id: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) opens_at: Option<Time>,
     pub(super) window: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) grace: Option<Time>,
     pub(super) arrivals: Arrivals,
     #[serde(default = "one")]
     pub(super) turnout: f64,

@@ -40,6 +40,10 @@ impl Check<'_> {
         read: &dyn Fn(&str) -> io::Result<String>,
     ) -> Checked<Question> {
         let window = self.time(&format!("{key}.window"), words.window, Duration::from_millis(100), HOUR)?;
+        let grace = words
+            .grace
+            .map(|grace| self.time(&format!("{key}.grace"), grace, Duration::ZERO, Duration::from_secs(60)))
+            .transpose()?;
         let opens_at = words.opens_at.map(|at| self.time(&format!("{key}.opens_at"), at, Duration::ZERO, HOUR)).transpose()?;
         if words.choices.is_empty() || words.choices.len() > 1_000 {
             let found = format!("{} choices", words.choices.len());
@@ -51,6 +55,7 @@ impl Check<'_> {
             id: self.id(&format!("{key}.id"), &words.id)?,
             opens_at: opens_at.unwrap_or_default(),
             window,
+            grace: grace.unwrap_or_default(),
             arrivals: self.arrivals(&format!("{key}.arrivals"), &mut words.arrivals, window, read)?,
             turnout: self.number(&format!("{key}.turnout"), words.turnout, 0.0, 1.0)?,
             choices: words.choices.iter().map(choice).collect::<Checked<_>>()?,
