@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use voteburst_burst::clock::FleetTime;
 use voteburst_proto::message::{Check, CheckStatus, Join, Share, Welcome};
 use voteburst_proto::{FromAgent, FromCoordinator};
 
@@ -41,7 +42,8 @@ pub(super) struct Run {
     /// Votes planned until the end of each second after T0.
     planned_by: Vec<u64>,
     forced: Vec<String>,
-    shown_second: Option<i64>,
+    /// The last second that got a line, counted from this instant.
+    shown_second: Option<(FleetTime, i64)>,
     /// How it ended; `None` while it goes on.
     pub(super) ended: Option<Ended>,
 }
@@ -223,7 +225,6 @@ impl Run {
         let (connected, viewers) = (self.conductor.connected(), self.setup.plan.scenario.audience.viewers);
         match phase {
             Phase::Planning => self.expect_snapshots(),
-            Phase::Doors => self.show(Progress::Doors { connected, viewers }),
             Phase::Arming => self.show(Progress::Ready { connected, viewers }),
             Phase::Committed => {
                 let bounds = self.roster.entries().filter_map(|(agent, _)| self.conductor.offset(agent));
@@ -237,7 +238,8 @@ impl Run {
                 let agents = u32::try_from(self.collection.all().filter(|snapshot| snapshot.last).count()).unwrap_or(u32::MAX);
                 self.show(Progress::Merging { agents, expected: self.expected });
             }
-            Phase::Gathering | Phase::Burst | Phase::Aborted => {}
+            // Doors and burst have a line each second of their own.
+            Phase::Gathering | Phase::Doors | Phase::Burst | Phase::Aborted => {}
         }
     }
 
@@ -264,7 +266,7 @@ impl Run {
         };
         let Some(from) = from else { return };
         let second = (self.clock.now().0 - from.0).div_euclid(1_000_000_000);
-        if second < 0 || self.shown_second.replace(second) == Some(second) {
+        if second < 0 || self.shown_second.replace((from, second)) == Some((from, second)) {
             return;
         }
         if self.conductor.phase() == Phase::Doors {
