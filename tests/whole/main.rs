@@ -1,1 +1,5 @@
-//! Tests of the whole.
+//! Tests of the whole: the real command and real processes over loopback.
+
+mod fixture;
+mod refusals;
+mod scenario;
