@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 use hickory_server::server::Request;
 use voteburst_burst::zone::Zone;
 
 use crate::clock::Opened;
-use crate::server::{Answers, Running, Said};
+use crate::name::{NotAName, absolute};
+use crate::server::{Answers, Running, Said, negative};
 
 /// How many queries the log keeps; older ones are dropped.
 pub const LOG_LENGTH: usize = 100_000;
@@ -27,9 +28,9 @@ pub struct QueryRecord {
     pub at: Duration,
     /// Who asked.
     pub peer: SocketAddr,
-    /// Which type was asked for, such as `A`.
-    pub kind: String,
-    /// The addresses answered, in order.
+    /// Which type was asked for, such as `A` or `AAAA`.
+    pub kind: &'static str,
+    /// The addresses answered, in order; none unless the type was `A`.
     pub addresses: Vec<Ipv4Addr>,
     /// The set ids of the records answered, in the same order.
     pub set_ids: Vec<String>,
@@ -39,13 +40,8 @@ pub struct QueryRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityProblem {
     /// The name is none.
-    #[error("`{name}` is no DNS name: {why}; needed labels of at most 63 characters, 255 in all")]
-    Name {
-        /// What was given.
-        name: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    Name(#[from] NotAName),
     /// The address cannot be listened on.
     #[error(
         "the zone cannot be served on {bind}: {source}; needed an address of this machine whose port is free for UDP and TCP"
@@ -84,12 +80,9 @@ impl Authority {
     /// # Errors
     /// A name that is none, an address that cannot be listened on.
     pub async fn start(bind: SocketAddr, name: &str, zone: Zone) -> Result<Self, AuthorityProblem> {
-        let parsed =
-            Name::from_ascii(name).map_err(|error| AuthorityProblem::Name { name: name.into(), why: error.to_string() })?;
-        let mut parsed = parsed;
-        parsed.set_fqdn(true);
+        let name = absolute(name)?.into();
         let state = Mutex::new(State { zone: Arc::new(zone), queries: 0, log: VecDeque::new() });
-        let shared = Arc::new(Shared { name: parsed.into(), opened: Opened::now(), state });
+        let shared = Arc::new(Shared { name, opened: Opened::now(), state });
         let running = Running::start(bind, Policy(Arc::clone(&shared))).await;
         Ok(Self { running: running.map_err(|source| AuthorityProblem::Bind { bind, source })?, shared })
     }
@@ -100,19 +93,19 @@ impl Authority {
         self.running.address
     }
 
-    /// Queries for addresses of the name so far.
+    /// Queries for IPv4 addresses of the name so far: each was one draw of the zone's.
     #[must_use]
     pub fn queries(&self) -> u64 {
         self.shared.state().queries
     }
 
-    /// The last queries, oldest first, at most [`LOG_LENGTH`].
+    /// The last queries for the name, of whatever type, oldest first, at most [`LOG_LENGTH`].
     #[must_use]
     pub fn query_log(&self) -> Vec<QueryRecord> {
         self.shared.state().log.iter().cloned().collect()
     }
 
-    /// Answers by another zone from now on.
+    /// Answers by another zone from now on. Queries and time go on counting from the start.
     pub fn set_zone(&self, zone: Zone) {
         self.shared.state().zone = Arc::new(zone);
     }
@@ -136,10 +129,7 @@ impl Shared {
         state.queries += 1;
         let answer = state.zone.answer(query, at);
         let set_ids = answer.members.iter().map(|member| state.zone.members()[*member].set_id.clone()).collect();
-        if state.log.len() == LOG_LENGTH {
-            state.log.pop_front();
-        }
-        state.log.push_back(QueryRecord { at, peer, kind: "A".into(), addresses: answer.addresses.clone(), set_ids });
+        state.record(QueryRecord { at, peer, kind: RecordType::A.into(), addresses: answer.addresses.clone(), set_ids });
         drop(state);
         answer
             .addresses
@@ -148,11 +138,23 @@ impl Shared {
             .collect()
     }
 
-    /// The record that tells how long a negative answer may be kept.
+    /// Notes a query for the name that is answered without addresses.
+    fn note(&self, peer: SocketAddr, kind: RecordType) {
+        let at = self.opened.elapsed();
+        self.state().record(QueryRecord { at, peer, kind: kind.into(), addresses: Vec::new(), set_ids: Vec::new() });
+    }
+
     fn soa(&self) -> Record {
-        let name: Name = self.name.clone().into();
-        let soa = SOA::new(name.clone(), name.clone(), 1, 3_600, 600, 86_400, NEGATIVE_TTL_S);
-        Record::from_rdata(name, NEGATIVE_TTL_S, RData::SOA(soa))
+        negative(self.name.clone().into(), NEGATIVE_TTL_S)
+    }
+}
+
+impl State {
+    fn record(&mut self, record: QueryRecord) {
+        if self.log.len() == LOG_LENGTH {
+            self.log.pop_front();
+        }
+        self.log.push_back(record);
     }
 }
 
@@ -165,12 +167,39 @@ impl Answers for Policy {
         if *info.query.name() != self.0.name {
             return Said { code: ResponseCode::NXDomain, authorities: vec![self.0.soa()], ..said };
         }
-        match info.query.query_type() {
+        let kind = info.query.query_type();
+        if kind != RecordType::A {
+            self.0.note(info.src, kind);
+        }
+        match kind {
             // The owner as it was written in the question: some resolvers check its capitals (draft-vixie-dnsext-dns0x20).
             RecordType::A => Said { answers: self.0.addresses(info.src, info.query.original().name()), ..said },
             RecordType::SOA => Said { answers: vec![self.0.soa()], ..said },
             // The name exists, with nothing of this kind: dual-stack phones must not be left waiting.
             _ => Said { authorities: vec![self.0.soa()], ..said },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_drops_its_oldest_queries() {
+        let members = vec![voteburst_burst::zone::Member {
+            set_id: "proxy-0".into(),
+            address: Ipv4Addr::LOCALHOST,
+            weight: 1,
+            healthy: true,
+        }];
+        let zone = Zone::new(voteburst_burst::zone::ZonePolicy::Simple, members, 5, Duration::from_secs(1), 0).unwrap();
+        let mut state = State { zone: Arc::new(zone), queries: 0, log: VecDeque::new() };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 53));
+        for second in 0..LOG_LENGTH as u64 + 3 {
+            let at = Duration::from_secs(second);
+            state.record(QueryRecord { at, peer, kind: "A", addresses: vec![], set_ids: vec![] });
+        }
+        assert_eq!((state.log.len(), state.log[0].at), (LOG_LENGTH, Duration::from_secs(3)));
     }
 }

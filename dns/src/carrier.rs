@@ -18,8 +18,8 @@ use voteburst_burst::cache::{Cache, CacheModel, CachedAnswer, Lookup};
 use voteburst_burst::draw::{Stream, draw};
 
 use crate::clock::Opened;
-use crate::server::{Answers, Running, Said};
-use crate::stub::{self, AskError, Kind, Question};
+use crate::server::{Answers, Running, Said, negative};
+use crate::stub::{self, AskError, Kind, Question, Reply};
 
 /// How often an upstream is asked before the next one is tried.
 const UPSTREAM_ATTEMPTS: u32 = 2;
@@ -47,11 +47,11 @@ pub struct CarrierCounters {
     pub queries: u64,
     /// Of those, answered from the cache.
     pub hits: u64,
-    /// Of those, that had to be asked upstream or waited for such an answer.
+    /// Of those, that were asked upstream or waited for such an answer.
     pub misses: u64,
-    /// Queries sent upstream.
+    /// Questions sent upstream, however often each had to be repeated.
     pub asked: u64,
-    /// Queries that no upstream answered.
+    /// Of the queries, those that got an error because no upstream could be asked; a name that does not exist is none.
     pub failures: u64,
 }
 
@@ -62,8 +62,8 @@ pub struct Carrier {
 }
 
 type Key = (LowerName, Kind);
-/// What an upstream said, or the code that the asker gets.
-type Upstream = Result<(Vec<IpAddr>, u32), ResponseCode>;
+/// What an upstream said and when, or the code that the asker gets.
+type Upstream = Result<(Reply, Duration), ResponseCode>;
 
 struct Shared {
     upstreams: Vec<SocketAddr>,
@@ -126,7 +126,20 @@ impl Carrier {
 enum Found {
     Answer(CachedAnswer),
     Waiting(broadcast::Receiver<Upstream>),
-    Nothing(broadcast::Sender<Upstream>),
+    /// The number of the question that is now to be asked.
+    Nothing(u64),
+}
+
+/// Keeps others waiting for the same answer; when dropped, however that comes about, nobody waits any longer.
+struct Asking<'a> {
+    shared: &'a Shared,
+    key: &'a Key,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.shared.state().in_flight.remove(self.key);
+    }
 }
 
 impl Shared {
@@ -148,59 +161,55 @@ impl Shared {
             return Found::Waiting(asked.subscribe());
         }
         state.counters.asked += 1;
-        let (tell, _) = broadcast::channel(1);
-        state.in_flight.insert(key.clone(), tell.clone());
-        Found::Nothing(tell)
+        let number = state.counters.asked;
+        state.in_flight.insert(key.clone(), broadcast::channel(1).0);
+        Found::Nothing(number)
     }
 
-    async fn ask(&self, key: &Key) -> Upstream {
+    async fn ask(&self, key: &Key, number: u64) -> Upstream {
         let Ok(question) = Question::new(&Name::from(key.0.clone()).to_ascii(), key.1) else { return Err(ResponseCode::FormErr) };
-        let number = self.state().counters.asked;
-        // The high half of a draw: ids upstream must not follow from those downstream.
+        // The high part of a draw: ids upstream must not follow from those downstream.
         let id = (draw(self.seed, Stream::QueryId, number) >> 48) as u16;
-        let mut worst = ResponseCode::ServFail;
         for upstream in &self.upstreams {
             match stub::ask(*upstream, &question, id, self.each, UPSTREAM_ATTEMPTS, self.recursion_desired).await {
-                Ok(reply) => return Ok((reply.addresses, reply.ttl_s)),
+                Ok(reply) => return Ok((reply, self.opened.elapsed())),
                 Err(AskError::NoSuchName) => return Err(ResponseCode::NXDomain),
-                Err(error) => {
-                    tracing::debug!(%upstream, %error, "an upstream did not answer");
-                    worst = ResponseCode::ServFail;
-                }
+                Err(error) => tracing::debug!(%upstream, %error, "an upstream did not answer"),
             }
         }
-        Err(worst)
+        Err(ResponseCode::ServFail)
     }
 
     /// The answer that belongs to a query with this id.
     async fn resolve(&self, key: Key, id: u16) -> Result<CachedAnswer, ResponseCode> {
-        match self.look(&key, id) {
-            Found::Answer(answer) => Ok(answer),
-            Found::Waiting(mut waiting) => {
-                let (addresses, ttl_s) = waiting.recv().await.unwrap_or(Err(ResponseCode::ServFail))?;
-                let now = self.opened.elapsed();
-                // Whoever asked has stored it; a TTL of 0 is in no cache and goes on as it came.
-                match self.state().cache.lookup(&key, id, now) {
-                    Lookup::Hit(answer) => Ok(answer),
-                    Lookup::Miss => Ok(CachedAnswer { addresses, ttl_s }),
-                }
-            }
-            Found::Nothing(tell) => {
-                let said = self.ask(&key).await;
-                let now = self.opened.elapsed();
+        let said = match self.look(&key, id) {
+            Found::Answer(answer) => return Ok(answer),
+            Found::Waiting(mut waiting) => waiting.recv().await.unwrap_or(Err(ResponseCode::ServFail)),
+            Found::Nothing(number) => {
+                let asking = Asking { shared: self, key: &key };
+                let said = self.ask(&key, number).await;
                 let mut state = self.state();
-                state.in_flight.remove(&key);
-                let answer = match said.clone() {
-                    Ok((addresses, ttl_s)) => Ok(state.cache.store(key, addresses, ttl_s, id, now)),
-                    Err(code) => {
-                        state.counters.failures += 1;
-                        Err(code)
-                    }
-                };
+                if let Ok((reply, came)) = &said {
+                    // Kept before the entry in flight goes, so that nobody in between asks anew.
+                    state.cache.store(key.clone(), reply.addresses.clone(), reply.ttl_s, id, *came);
+                }
+                if let Some(tell) = state.in_flight.get(&key) {
+                    // Nobody may be waiting.
+                    let _ = tell.send(said.clone());
+                }
                 drop(state);
-                // Nobody may be waiting.
-                let _ = tell.send(said);
-                answer
+                drop(asking);
+                said
+            }
+        };
+        let mut state = self.state();
+        match said {
+            // Storing it once more changes nothing: the same answer, from the same instant on. It is what clamps the TTL and
+            // turns the order for each who waited, also when the TTL is too short for the cache.
+            Ok((reply, came)) => Ok(state.cache.store(key, reply.addresses, reply.ttl_s, id, came)),
+            Err(code) => {
+                state.counters.failures += u64::from(code != ResponseCode::NXDomain);
+                Err(code)
             }
         }
     }
@@ -229,7 +238,9 @@ impl Answers for Resolver {
                     };
                     Record::from_rdata(owner.clone(), answer.ttl_s, data)
                 };
-                Said { answers: answer.addresses.iter().copied().map(record).collect(), ..said }
+                let answers: Vec<Record> = answer.addresses.iter().copied().map(record).collect();
+                let authorities = if answers.is_empty() { vec![negative(owner.clone(), answer.ttl_s)] } else { Vec::new() };
+                Said { answers, authorities, ..said }
             }
         }
     }

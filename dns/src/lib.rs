@@ -7,5 +7,6 @@
 pub mod authority;
 pub mod carrier;
 mod clock;
+mod name;
 mod server;
 pub mod stub;

@@ -5,19 +5,24 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_proto::op::{MessageType, Metadata, ResponseCode};
-use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::SOA;
+use hickory_proto::rr::{Name, RData, Record};
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
+use socket2::SockRef;
 use tokio::net::{TcpListener, UdpSocket};
 
 /// How long a TCP client may be silent.
 const TCP_IDLE: Duration = Duration::from_secs(10);
 /// Answers of one TCP client that may wait to be sent.
 const TCP_WAITING: usize = 64;
-/// How often a port that is free for UDP may turn out to be taken for TCP.
+/// How many ports that are free for TCP are tried until one is free for UDP too.
 const PORT_ATTEMPTS: u32 = 20;
+/// Bytes of queries that may wait to be read. A burst of phones arrives faster than one core reads, and Linux gives a socket
+/// room for some 250 small packets by default; unbound.conf(5) advises the same size for busy servers (`so-rcvbuf: 4m`).
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// What one query is answered with.
 #[derive(Debug, Default)]
@@ -28,6 +33,12 @@ pub(crate) struct Said {
     pub(crate) answers: Vec<Record>,
     /// The SOA of a negative answer.
     pub(crate) authorities: Vec<Record>,
+}
+
+/// The record that tells for how many seconds a negative answer about `name` may be kept (RFC 2308, section 3).
+pub(crate) fn negative(name: Name, ttl_s: u32) -> Record {
+    let soa = SOA::new(name.clone(), name.clone(), 1, 3_600, 600, 86_400, ttl_s);
+    Record::from_rdata(name, ttl_s, RData::SOA(soa))
 }
 
 /// Decides what a query is answered with.
@@ -46,6 +57,10 @@ impl<A: Answers> Running<A> {
     /// Listens on `bind`; port 0 takes one that is free for both UDP and TCP.
     pub(crate) async fn start(bind: SocketAddr, answers: A) -> io::Result<Self> {
         let (udp, tcp) = bind_both(bind).await?;
+        if let Err(error) = SockRef::from(&udp).set_recv_buffer_size(RECEIVE_BUFFER) {
+            // Less room costs packets in bursts only, which askers send again.
+            tracing::warn!(%error, "a DNS server keeps its small receive buffer");
+        }
         let address = udp.local_addr()?;
         let mut server = Server::new(Handler(answers));
         server.register_socket(udp);
@@ -59,17 +74,18 @@ impl<A: Answers> Running<A> {
     }
 }
 
+/// TCP first: connections of others that come and go hold many ports of TCP, hardly anybody holds one of UDP.
 async fn bind_both(bind: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     for _ in 1..PORT_ATTEMPTS {
-        let udp = UdpSocket::bind(bind).await?;
-        match TcpListener::bind(udp.local_addr()?).await {
-            Ok(tcp) => return Ok((udp, tcp)),
+        let tcp = TcpListener::bind(bind).await?;
+        match UdpSocket::bind(tcp.local_addr()?).await {
+            Ok(udp) => return Ok((udp, tcp)),
             Err(error) if bind.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(error),
         }
     }
-    let udp = UdpSocket::bind(bind).await?;
-    let tcp = TcpListener::bind(udp.local_addr()?).await?;
+    let tcp = TcpListener::bind(bind).await?;
+    let udp = UdpSocket::bind(tcp.local_addr()?).await?;
     Ok((udp, tcp))
 }
 

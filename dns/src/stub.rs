@@ -5,13 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hickory_proto::rr::{RData, RecordType};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
+pub use crate::name::NotAName;
+use crate::name::absolute;
+
 /// The largest UDP answer that is read. Without EDNS 512 bytes are the most (RFC 1035, section 4.2.1).
 const MOST_UDP_BYTES: usize = 1_232;
+
+/// The TC bit within the third byte (RFC 1035, section 4.1.1).
+const TRUNCATED: u8 = 0b10;
 
 /// Which addresses are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,16 +37,6 @@ pub struct Question {
     bytes: Vec<u8>,
 }
 
-/// A name that cannot be asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is no DNS name: {why}; needed labels of at most 63 characters, 255 in all")]
-pub struct NotAName {
-    /// What was given.
-    pub name: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -54,10 +50,10 @@ pub struct Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nothing came in time.
-    #[error("no answer in time")]
+    #[error("no answer in time: the server is down or too busy, or packets are lost; a longer timeout or more attempts may help")]
     Timeout,
-    /// Nobody listens there.
-    #[error("nobody answers there: {0}")]
+    /// Nobody listens there, or there is no way to it.
+    #[error("the server cannot be reached: {0}; needed a DNS server that listens at this address and port")]
     Unreachable(io::Error),
     /// The server says that there is no such name.
     #[error("the server says that there is no such name (NXDOMAIN)")]
@@ -66,10 +62,12 @@ pub enum AskError {
     #[error("the server answered {0}")]
     Code(ResponseCode),
     /// The answer makes no sense.
-    #[error("the answer makes no sense: {0}")]
+    #[error("the answer makes no sense: {0}; needed a DNS server at this address and port")]
     Malformed(String),
     /// This machine has no descriptor or port left.
-    #[error("this machine has no descriptor or port left: {0}")]
+    #[error(
+        "this machine has no descriptor or port left for a query: {0}; raise its limit of open files or widen its port range"
+    )]
     LocalLimit(io::Error),
 }
 
@@ -79,13 +77,10 @@ impl Question {
     /// # Errors
     /// When it is no DNS name.
     pub fn new(name: &str, kind: Kind) -> Result<Self, NotAName> {
-        let refuse = |why: String| NotAName { name: name.into(), why };
-        let mut parsed = Name::from_ascii(name).map_err(|error| refuse(error.to_string()))?;
-        parsed.set_fqdn(true);
-        let query = Query::query(parsed, kind.record_type());
+        let query = Query::query(absolute(name)?, kind.record_type());
         let mut message = Message::new(0, MessageType::Query, OpCode::Query);
         message.add_query(query.clone());
-        let bytes = message.to_vec().map_err(|error| refuse(error.to_string()))?;
+        let bytes = message.to_vec().map_err(|error| NotAName { name: name.into(), why: error.to_string() })?;
         Ok(Self { query, kind, bytes })
     }
 
@@ -152,7 +147,10 @@ pub async fn ask(
 async fn over_udp(socket: &UdpSocket, question: &Question, id: u16, bytes: &[u8]) -> Result<Option<Message>, AskError> {
     socket.send(bytes).await.map_err(from_io)?;
     loop {
-        socket.readable().await.map_err(from_io)?;
+        // Linux tells that nobody listens by EPOLLERR alone: whoever waits for packets only takes it for silence.
+        if socket.ready(Interest::READABLE | Interest::ERROR).await.map_err(from_io)?.is_error() {
+            told(socket)?;
+        }
         // On the stack and not across an await: this future is part of what each waiting viewer owns.
         let mut buffer = [0; MOST_UDP_BYTES];
         let length = match socket.try_recv(&mut buffer) {
@@ -160,9 +158,22 @@ async fn over_udp(socket: &UdpSocket, question: &Question, id: u16, bytes: &[u8]
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(from_io(error)),
         };
-        if let Some(message) = matching(&buffer[..length], question, id)? {
-            return Ok((!message.metadata.truncation).then_some(message));
+        match matching(&buffer[..length], question, id) {
+            Ok(None) => {}
+            Ok(Some(message)) => return Ok((!message.metadata.truncation).then_some(message)),
+            // A truncated packet may end within a record; it is to be ignored and asked for again (RFC 2181, section 9).
+            Err(_) if buffer[2] & TRUNCATED != 0 => return Ok(None),
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// The error that the kernel noted for the socket. Without one, waits for the next from now on.
+fn told(socket: &UdpSocket) -> Result<(), AskError> {
+    let noted = || socket.take_error()?.map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), Err);
+    match socket.try_io(Interest::ERROR, noted) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(from_io(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
