@@ -327,7 +327,8 @@ pub(super) fn plain(header: &[&str]) -> Table {
 pub(super) fn block(out: &mut String, table: &Table) {
     line(out, "");
     for row in table.lines() {
-        line(out, row.trim_end().trim_start_matches(' '));
+        // The table pads every cell by one column; the first cell of a row begins at the margin like all other text.
+        line(out, row.strip_prefix(' ').unwrap_or(&row).trim_end());
     }
 }
 
