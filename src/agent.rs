@@ -15,25 +15,28 @@ use crate::say;
 /// How long to look for a coordinator that is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Where votes may go: loopback, unless told otherwise.
+pub(crate) fn allowed(networks: &[Network]) -> AllowList {
+    if networks.is_empty() { AllowList::default() } else { AllowList::new(networks.to_vec()) }
+}
+
 pub(crate) fn agent(args: cli::Agent) -> Result<ExitCode, Problem> {
     let token = args.token_file.as_ref().map(|file| {
         fs::read_to_string(file).map(|text| text.trim().to_owned()).map_err(|error| {
             Problem::usage(format!("--token-file {}: {error}\n  needed: a readable file with the coordinator's token\n  fix:    copy it from the coordinator's machine", file.display()))
         })
     });
-    let networks = args.allow.iter().map(|text| {
-        text.parse::<Network>().map_err(|error| Problem::usage(format!("--allow: {error}\n  fix:    --allow 192.0.2.0/24")))
-    });
-    let networks = networks.collect::<Result<Vec<_>, _>>()?;
     let options = JoinOptions {
         token: token.transpose()?,
-        allowed: if networks.is_empty() { AllowList::default() } else { AllowList::new(networks) },
+        allowed: allowed(&args.allow),
         sources: (!args.sources.is_empty()).then_some(args.sources),
         slot: None,
         patience: PATIENCE,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Problem::usage(format!("cannot start the agent's runtime: {error}; raise `ulimit -n` and `ulimit -u`")))?;
+    let runtime = runtime.map_err(|error| {
+        Problem::usage(format!("cannot start the agent's runtime: {error}; raise `ulimit -n` and `ulimit -u`"))
+    })?;
     if !args.quiet {
         say::note(&format!("joining {}", args.join));
     }

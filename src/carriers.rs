@@ -28,7 +28,8 @@ impl Carriers {
     /// where the scenario names real resolvers these stand in their place.
     pub(crate) async fn start(scenario: &Scenario, authority: Option<SocketAddr>, on: IpAddr) -> Result<Self, Problem> {
         let dns = &scenario.dns;
-        let upstreams = authority.map_or_else(|| [dns.authoritative.clone(), dns.recursive.clone()].concat(), |authority| vec![authority]);
+        let upstreams =
+            authority.map_or_else(|| [dns.authoritative.clone(), dns.recursive.clone()].concat(), |authority| vec![authority]);
         let (mut addresses, mut own) = (Vec::new(), Vec::new());
         for (number, carrier) in (0..).zip(&scenario.carriers.list) {
             if let Some(resolver) = carrier.resolver {
@@ -37,8 +38,15 @@ impl Carriers {
             }
             let bind = SocketAddr::new(on, 0);
             let recursive = !dns.recursive.is_empty();
-            let started =
-                Carrier::start(bind, upstreams.clone(), recursive, scenario.carriers.cache, UPSTREAM_TIMEOUT, scenario.seed ^ number).await;
+            let started = Carrier::start(
+                bind,
+                upstreams.clone(),
+                recursive,
+                scenario.carriers.cache,
+                UPSTREAM_TIMEOUT,
+                scenario.seed ^ number,
+            )
+            .await;
             let started = started.map_err(Problem::usage)?;
             addresses.push(started.address());
             own.push(started);

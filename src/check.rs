@@ -29,7 +29,14 @@ pub(crate) fn check(args: cli::Check) -> Result<ExitCode, Problem> {
         line(&mut out, &format!("dns        {} is now at {}", plan.scenario.dns.name, addresses.join(", ")));
     }
     line(&mut out, "");
-    line(&mut out, if failed { "This machine cannot hold the rehearsal: see what to fix above." } else { "Nothing stands in the way. Nothing was sent to the target." });
+    line(
+        &mut out,
+        if failed {
+            "This machine cannot hold the rehearsal: see what to fix above."
+        } else {
+            "Nothing stands in the way. Nothing was sent to the target."
+        },
+    );
     say::result(&out);
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }
@@ -42,22 +49,39 @@ fn words(plan: &Plan, agents: u32) -> String {
     let phones: Vec<_> = audience.phones.iter().map(|(kind, share)| format!("{:.0} % {}", share * 100.0, label(kind))).collect();
     line(
         &mut out,
-        &format!("audience   {} viewers enter over {} s; phones: {}", audience.viewers, audience.doors_open.as_secs_f64(), phones.join(", ")),
+        &format!(
+            "audience   {} viewers enter over {} s; phones: {}",
+            audience.viewers,
+            audience.doors_open.as_secs_f64(),
+            phones.join(", ")
+        ),
     );
     let largest = scenario.carriers.list.iter().map(|carrier| carrier.share).fold(0.0, f64::max);
-    line(&mut out, &format!("carriers   {}; the largest holds {:.1} % of the audience", scenario.carriers.list.len(), largest * 100.0));
+    line(
+        &mut out,
+        &format!("carriers   {}; the largest holds {:.1} % of the audience", scenario.carriers.list.len(), largest * 100.0),
+    );
     match &scenario.stage {
         None => line(&mut out, &format!("target     live: {} at the addresses of {}", scenario.target.host, scenario.dns.name)),
         Some(stage) => {
             line(&mut out, &format!("stage      {} proxies, zone {}, TTL {} s", stage.fronts(), stage.zone, stage.ttl_s));
             let computed = format!("{} / {} = {}", stage.web_server_coefficient, stage.fronts(), stage.server_limit());
-            let carries = f64::from(stage.server_limit()) * f64::from(stage.web_servers) / stage.service_time.mean().as_secs_f64();
-            line(&mut out, &format!("           each proxy: {} connections; {computed} requests at each of {} web servers, which carries {carries:.0} votes/s", stage.connection_limit_per_front(), stage.web_servers));
+            let carries =
+                f64::from(stage.server_limit()) * f64::from(stage.web_servers) / stage.service_time.mean().as_secs_f64();
+            line(
+                &mut out,
+                &format!(
+                    "           each proxy: {} connections; {computed} requests at each of {} web servers, which carries {carries:.0} votes/s",
+                    stage.connection_limit_per_front(),
+                    stage.web_servers
+                ),
+            );
         }
     }
     line(&mut out, &format!("agents     {agents} here, unless told otherwise"));
     for (question, counts) in scenario.questions.iter().zip(&plan.choices) {
-        let choices: Vec<_> = question.choices.iter().zip(counts).map(|(choice, count)| format!("{} {count}", choice.id)).collect();
+        let choices: Vec<_> =
+            question.choices.iter().zip(counts).map(|(choice, count)| format!("{} {count}", choice.id)).collect();
         line(
             &mut out,
             &format!(

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use voteburst_agent::Network;
 use voteburst_burst::zone::ZonePolicy;
 
 /// Rehearse a vote burst before the show: real DNS behaviour, one synchronised minute, figures per proxy.
@@ -71,6 +72,9 @@ pub(crate) struct Rehearse {
     /// A file with the secret that agents must show, at least 16 bytes
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Networks that local agents may send votes to; repeat it for each [default: 127.0.0.0/8 and ::1/128]
+    #[arg(long = "allow", value_name = "NETWORK", conflicts_with = "wait_for")]
+    pub(crate) allow: Vec<Network>,
     /// Put the run directory here [default: runs/<time>-<name>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -120,7 +124,7 @@ pub(crate) struct Agent {
     pub(crate) token_file: Option<PathBuf>,
     /// Networks that this agent may send votes to; repeat it for each [default: 127.0.0.0/8 and ::1/128]
     #[arg(long = "allow", value_name = "NETWORK")]
-    pub(crate) allow: Vec<String>,
+    pub(crate) allow: Vec<Network>,
     /// Address to connect from; repeat it for each [default: the scenario's, or automatic]
     #[arg(long = "source", value_name = "ADDR")]
     pub(crate) sources: Vec<std::net::IpAddr>,

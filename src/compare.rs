@@ -18,7 +18,8 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
     let zones = zones(&args.zones)?;
     let rehearse = args.rehearse;
     // Every plan is made before anything starts: a scenario that only the second zone breaks must not cost a run.
-    let plans = zones.iter().map(|zone| source.plan(Overrides { viewers: rehearse.viewers, seed: rehearse.seed, zone: Some(*zone) }));
+    let plans =
+        zones.iter().map(|zone| source.plan(Overrides { viewers: rehearse.viewers, seed: rehearse.seed, zone: Some(*zone) }));
     let plans = plans.collect::<Result<Vec<_>, _>>()?;
     let token = token(&rehearse)?;
     let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));

@@ -8,6 +8,7 @@ use tokio::process::{Child, Command};
 use voteburst_agent::preflight::{SPARE_FILES, raise_file_limit};
 use voteburst_burst::plan::Plan;
 
+use crate::cli::Rehearse;
 use crate::problem::Problem;
 
 /// The agents started here. They end when this is dropped.
@@ -29,7 +30,10 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
     }
     let Some(agents) = asked else { return Ok(viewers.div_ceil(plan.scenario.agents.max_viewers.min(fits)).max(1)) };
     if agents == 0 || agents > viewers.min(1_000) {
-        return Err(Problem::usage(format!("--agents: found {agents}\n  needed: 1 to {} (one viewer each at least)\n  fix:    leave it out to let voteburst choose", viewers.min(1_000))));
+        return Err(Problem::usage(format!(
+            "--agents: found {agents}\n  needed: 1 to {} (one viewer each at least)\n  fix:    leave it out to let voteburst choose",
+            viewers.min(1_000)
+        )));
     }
     let each = viewers.div_ceil(agents);
     if each > fits {
@@ -44,13 +48,16 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
 
 impl Fleet {
     /// Starts `count` agents that join at `coordinator`.
-    pub(crate) fn start(count: u32, coordinator: SocketAddr, token_file: Option<&Path>, exe: &Path) -> Result<Self, Problem> {
+    pub(crate) fn start(count: u32, coordinator: SocketAddr, args: &Rehearse, exe: &Path) -> Result<Self, Problem> {
         let mut agents = Vec::new();
         for _ in 0..count {
             let mut command = Command::new(exe);
             command.arg("agent").arg("--join").arg(coordinator.to_string()).arg("--quiet");
-            if let Some(file) = token_file {
+            if let Some(file) = &args.token_file {
                 command.arg("--token-file").arg(file);
+            }
+            for network in &args.allow {
+                command.arg("--allow").arg(network.to_string());
             }
             // Ctrl-C on a terminal goes to the whole foreground group: the coordinator must be the one to decide what it means.
             let started = command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).kill_on_drop(true).spawn();

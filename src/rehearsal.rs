@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,8 @@ fn zone(stage: &Stage, world: &World, seed: u64) -> Result<Zone, Problem> {
 
 /// The executable that agents and stage workers are started from: this one.
 pub(crate) fn executable() -> Result<PathBuf, Problem> {
-    std::env::current_exe().map_err(|error| Problem::usage(format!("cannot find my own executable: {error}; start voteburst by its full path")))
+    std::env::current_exe()
+        .map_err(|error| Problem::usage(format!("cannot find my own executable: {error}; start voteburst by its full path")))
 }
 
 /// A number that no other run has.
@@ -108,6 +109,16 @@ pub(crate) fn token(args: &Rehearse) -> Result<Option<Token>, Problem> {
     Ok(token)
 }
 
+/// Local agents would refuse to send a vote outside of their networks; better to say so before anything starts.
+fn refuse_strangers(found: &[IpAddr], args: &Rehearse) -> Result<(), Problem> {
+    let allowed = crate::agent::allowed(&args.allow);
+    let Some(stranger) = found.iter().find(|address| !allowed.allows(**address)) else { return Ok(()) };
+    Err(Problem::usage(format!(
+        "the name leads to {stranger}, where agents may not send votes\n  needed: addresses on the agents' allow-list, which is loopback unless told otherwise\n  fix:    --allow {stranger}/{} if that proxy is yours to rehearse on; a burst is an attack on anybody else's",
+        if stranger.is_ipv4() { 32 } else { 128 }
+    )))
+}
+
 /// Plays one rehearsal and leaves everything in `dir`.
 ///
 /// # Errors
@@ -125,11 +136,14 @@ pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Rep
         None => None,
     };
     let authority = stage.as_ref().map(|stage| stage.authority.address());
-    Carriers::probe(&plan.scenario, authority).await?;
+    let found = Carriers::probe(&plan.scenario, authority).await?;
+    if args.wait_for.is_none() {
+        refuse_strangers(&found, args)?;
+    }
     let carriers = Carriers::start(&plan.scenario, authority, args.listen.ip()).await?;
     let local = match args.wait_for {
         Some(_) => None,
-        None => Some(Fleet::start(agents, bound.address, args.token_file.as_deref(), &executable()?)?),
+        None => Some(Fleet::start(agents, bound.address, args, &executable()?)?),
     };
     let (progress, lines) = mpsc::unbounded_channel();
     let shown = say::progress(lines, args.quiet);
@@ -176,7 +190,10 @@ impl OpenStage {
             first_counted_ns: i64::try_from(record.first_counted_ns).unwrap_or(i64::MAX).saturating_sub(t0),
         };
         let fronts = result.proxies.iter().map(|proxy| (proxy.address.ip(), front(proxy))).collect();
-        Ok(Counted { notes: StageNotes { fronts, abandoned: result.abandoned }, ballots: result.ballots.iter().map(ballot).collect() })
+        Ok(Counted {
+            notes: StageNotes { fronts, abandoned: result.abandoned },
+            ballots: result.ballots.iter().map(ballot).collect(),
+        })
     }
 }
 
@@ -203,7 +220,8 @@ fn write(
     counted: Option<Counted>,
     carriers: Value,
 ) -> Report {
-    let (stage, ballots) = counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
+    let (stage, ballots) =
+        counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
     let record = conducted.record(&plan, run, started, stage, Some(carriers));
     let kept = || {
         directory.write_record(&record)?;

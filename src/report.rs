@@ -37,7 +37,11 @@ fn again(dir: &Path) -> Result<Report, Problem> {
 fn comparison_again(dir: &Path) -> Result<Comparison, Problem> {
     let path = dir.join(COMPARISON);
     let refuse = |found: String| {
-        Problem::usage(format!("{}: {found}\n  needed: the comparison that `voteburst compare` wrote\n  fix:    report each zone's own folder below {}", path.display(), dir.display()))
+        Problem::usage(format!(
+            "{}: {found}\n  needed: the comparison that `voteburst compare` wrote\n  fix:    report each zone's own folder below {}",
+            path.display(),
+            dir.display()
+        ))
     };
     let text = fs::read_to_string(&path).map_err(|error| refuse(error.to_string()))?;
     let old: Comparison = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;

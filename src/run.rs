@@ -8,8 +8,8 @@ use voteburst_coordinator::report::terminal;
 use crate::cli::{Rehearse, Run};
 use crate::problem::Problem;
 use crate::rehearsal::{Stand, play, token};
-use crate::scenario::{Overrides, Source};
 use crate::say;
+use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
 
 pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {

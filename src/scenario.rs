@@ -31,14 +31,18 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn read(file: &Path) -> Result<Self, Problem> {
         let refuse = |why: String| {
-            Problem::usage(format!("{}: {why}\n  needed: a scenario file\n  fix:    give the path of one, such as scenarios/show.toml", file.display()))
+            Problem::usage(format!(
+                "{}: {why}\n  needed: a scenario file\n  fix:    give the path of one, such as scenarios/show.toml",
+                file.display()
+            ))
         };
         let size = fs::metadata(file).map_err(|error| refuse(error.to_string()))?.len();
         if size > MOST_BYTES {
             return Err(refuse(format!("{size} bytes, more than {MOST_BYTES}")));
         }
         let bytes = fs::read(file).map_err(|error| refuse(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|error| refuse(format!("no UTF-8 text from byte {}", error.utf8_error().valid_up_to())))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| refuse(format!("no UTF-8 text from byte {}", error.utf8_error().valid_up_to())))?;
         let draft = Draft::read(&text, &file.display().to_string()).map_err(Problem::usage)?;
         let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
         Ok(Self { text, draft, folder })

@@ -32,7 +32,11 @@ impl Signals {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                let heard = told.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|listener| listener.send(()).is_ok());
+                let heard = told
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .as_ref()
+                    .is_some_and(|listener| listener.send(()).is_ok());
                 match count {
                     1 if heard => say::note(stopping),
                     2 if heard => say::note("\nabandoning"),

@@ -9,8 +9,8 @@ use crate::cli;
 use crate::problem::Problem;
 use crate::rehearsal::OpenStage;
 use crate::run::runtime;
-use crate::scenario::{Overrides, Source};
 use crate::say;
+use crate::scenario::{Overrides, Source};
 use crate::signal::Signals;
 
 pub(crate) fn stage(args: cli::Stage) -> Result<ExitCode, Problem> {
@@ -50,7 +50,8 @@ fn describe(open: &OpenStage, stage: &Stage, name: &str) -> String {
         stage.server_limit(),
         stage.web_servers
     );
-    let _ = writeln!(out, "processes {} · this is a model of HAProxy's limits: no TLS, no HTTP/2 · Ctrl-C ends it", world.workers());
+    let _ =
+        writeln!(out, "processes {} · this is a model of HAProxy's limits: no TLS, no HTTP/2 · Ctrl-C ends it", world.workers());
     out
 }
 
