@@ -21,6 +21,11 @@ impl Problem {
         Self { message: message.to_string(), code: 3 }
     }
 
+    /// Whether nothing was started.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.code == 2
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

@@ -124,6 +124,17 @@ fn refuse_strangers(found: &[IpAddr], args: &Rehearse) -> Result<(), Problem> {
 /// # Errors
 /// Usage errors before anything is started; unknown when there is no result at all.
 pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Problem> {
+    let ours = !dir.exists();
+    let played = play_in(plan, dir, stand).await;
+    if ours && played.as_ref().is_err_and(Problem::is_usage) {
+        // Nothing was started: what was made ready for it goes again. That it cannot be removed changes nothing.
+        let _ = std::fs::remove_dir_all(dir);
+        let _ = dir.parent().map(std::fs::remove_dir);
+    }
+    played
+}
+
+async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Problem> {
     let started = crate::clock::timestamp();
     let args = stand.args;
     let agents = args.wait_for.map_or_else(|| fleet::size(&plan, args.agents), Ok)?;
