@@ -120,6 +120,9 @@ enum Command {
     Fire(LocalTime),
     Drain,
     Snapshot(oneshot::Sender<CrewSnapshot>),
+    /// Does something to the worker that no order of a session does.
+    #[cfg(test)]
+    Meddle(fn(&Worker)),
 }
 
 /// All viewers of an agent. Dropping it closes their connections.
@@ -329,6 +332,8 @@ async fn serve(worker: Rc<Worker>, alarm: Alarm, mut orders: mpsc::UnboundedRece
                 // Whoever asked may have gone.
                 let _ = reply.send(snapshot(&worker));
             }
+            #[cfg(test)]
+            Some(Command::Meddle(meddle)) => meddle(&worker),
         }
     }
 }
@@ -343,7 +348,10 @@ async fn fire(worker: Rc<Worker>, alarm: Alarm, t0: LocalTime) {
     let mut pace = Pace::new(t0);
     let mut next = Some(t0);
     while let Some(at) = next {
-        if let Err(error) = alarm.until(at).await {
+        if at <= worker.clock.now() {
+            // More than is released at once was due: let those act who were.
+            tokio::task::yield_now().await;
+        } else if let Err(error) = alarm.until(at).await {
             return worker.break_down(format!("the timer of the pacer failed: {error}"));
         }
         if worker.is_draining() {
@@ -369,3 +377,7 @@ fn snapshot(worker: &Worker) -> CrewSnapshot {
         warnings: record.warnings(),
     }
 }
+
+#[cfg(test)]
+#[path = "crew_tests.rs"]
+mod tests;

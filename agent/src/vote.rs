@@ -197,7 +197,9 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn poll(&mut self, held: &mut Held, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        let watched = std::mem::take(&mut held.watched);
         let polled = match self.poll_send(held, cx) {
+            Poll::Ready(Ok(())) if watched => Poll::Pending,
             Poll::Ready(Ok(())) => self.poll_answer(held, cx),
             Poll::Ready(Err(class)) => Poll::Ready(Err(class)),
             Poll::Pending => Poll::Pending,
