@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+
+use crate::reading::Report;
 
 /// No test waits longer for anything: beyond it something hangs. A run of these tests lasts some ten seconds on an idle
 /// machine, and this one may be busy.
@@ -142,9 +143,14 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn end(mut self) -> Ended {
-        let status = self.ended.recv_timeout(LONGEST);
-        let status = status.unwrap_or_else(|_| panic!("it goes on after {LONGEST:?}:\n{}", self.lines.text()));
+    pub(crate) fn end(self) -> Ended {
+        self.end_within(LONGEST)
+    }
+
+    /// The same within a given time, for tests of how long it takes.
+    pub(crate) fn end_within(mut self, longest: Duration) -> Ended {
+        let status = self.ended.recv_timeout(longest);
+        let status = status.unwrap_or_else(|_| panic!("it goes on after {longest:?}:\n{}", self.lines.text()));
         self.status = Some(status);
         // Its agents share its standard error, and end with it or a moment later.
         self.err.take().unwrap().join().unwrap();
@@ -194,9 +200,10 @@ impl Ended {
         self
     }
 
-    /// Standard output as JSON.
+    /// The report on standard output, for a run with `--json`.
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in:\n{}\n{}", self.stdout, self.stderr))
+    pub(crate) fn report(&self) -> Report {
+        let json = serde_json::from_str(&self.stdout);
+        Report(json.unwrap_or_else(|error| panic!("{error} in:\n{}\n{}", self.stdout, self.stderr)))
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::fixture::{Ended, Running, Voteburst};
+use crate::reading::Report;
 
 /// Small enough that dozens of these run beside each other on two slow cores. Limits on timing are wide: a test that
 /// is about timing narrows them itself.
@@ -135,8 +136,8 @@ impl Place {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}; there is {:?}", self.holds()))
     }
 
-    /// A file as JSON.
-    pub(crate) fn json(&self, name: &str) -> serde_json::Value {
-        serde_json::from_str(&self.read(name)).unwrap()
+    /// The report that a run left in `run`.
+    pub(crate) fn report(&self) -> Report {
+        Report(serde_json::from_str(&self.read("run/report.json")).unwrap())
     }
 }
