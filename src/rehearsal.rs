@@ -125,11 +125,12 @@ fn refuse_strangers(found: &[IpAddr], args: &Rehearse) -> Result<(), Problem> {
 /// Usage errors before anything is started; unknown when there is no result at all.
 pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Problem> {
     let ours = !dir.exists();
+    let new_parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()).map(Path::to_owned);
     let played = play_in(plan, dir, stand).await;
     if ours && played.as_ref().is_err_and(Problem::is_usage) {
         // Nothing was started: what was made ready for it goes again. That it cannot be removed changes nothing.
         let _ = std::fs::remove_dir_all(dir);
-        let _ = dir.parent().map(std::fs::remove_dir);
+        let _ = new_parent.map(std::fs::remove_dir);
     }
     played
 }
