@@ -81,6 +81,12 @@ impl Carriers {
         }
         found.sort_unstable();
         found.dedup();
+        if found.is_empty() {
+            return Err(Problem::usage(format!(
+                "dns: {} exists, but has no IPv4 address\n  needed: at least one, for viewers to connect to\n  fix:    correct dns.name, or the zone: `dig {} A`",
+                dns.name, dns.name
+            )));
+        }
         Ok(found)
     }
 

@@ -65,7 +65,9 @@ struct Vote<'a> {
 impl Vote<'_> {
     /// One attempt, over the connection that is held or a new one.
     async fn attempt(&mut self, held: &mut Option<Held>, mut now: LocalTime) -> Result<(), Stop> {
-        if self.is_closed(now) {
+        // Our own lateness must not be charged to the vote: it is sent after the close, and counted as what it then is.
+        let late = if self.attempt == 1 { self.due.lateness_ns } else { 0 };
+        if self.is_closed(LocalTime(now.0.saturating_sub_unsigned(late))) {
             return Err(self.fail(place(held), Failure::WindowClosed, now));
         }
         if held.is_none() {
