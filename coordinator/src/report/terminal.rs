@@ -28,6 +28,10 @@ pub fn render(report: &Report) -> String {
             plan.seed
         ),
     );
+    for (question, choices) in &plan.choices {
+        let counts: Vec<_> = choices.iter().map(|(choice, count)| format!("{choice} {}", thousands((*count).into()))).collect();
+        line(&mut out, &format!("{question}: {}", counts.join(" · ")));
+    }
     verdict(&mut out, &report.verdict);
     votes(&mut out, report);
     latency(&mut out, report);

@@ -1,0 +1,129 @@
+use super::*;
+use crate::scenario::Scenario;
+
+fn thresholds() -> Thresholds {
+    let text = include_str!("../../../scenarios/smoke.toml");
+    let text =
+        text.replace("response_p99_max = \"1s\"", "response_p99_max = \"1s\"\nbusiest_share_max = 0.5\npeak_open_max = 400");
+    Scenario::parse(&text, "smoke.toml", &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap().thresholds
+}
+
+fn clean() -> Ledger {
+    let zero = Some(0);
+    Ledger {
+        planned: 1_000,
+        accepted: 1_000,
+        voters: 1_000,
+        reconciled: true,
+        lost: zero,
+        duplicated: zero,
+        phantom: zero,
+        miscounted: zero,
+        refused_but_counted: zero,
+        ..Ledger::default()
+    }
+}
+
+fn sound(ledger: &Ledger) -> Facts<'_> {
+    Facts {
+        ledger,
+        response_p99_ms: Some(500.0),
+        lateness_p99_ms: Some(1.0),
+        start_spread_ms: Some(0.5),
+        busiest_share: Some(0.3),
+        peak_open: 300,
+        connected: Some(1.0),
+        local_limits: 0,
+        lost: Vec::new(),
+        partial: None,
+        forced: None,
+    }
+}
+
+fn judged(facts: &Facts<'_>) -> (Outcome, Vec<&'static str>) {
+    let verdict = Verdict::judge(facts, &thresholds());
+    (verdict.outcome, verdict.reasons.iter().map(Reason::code).collect())
+}
+
+#[test]
+fn a_sound_run_within_its_limits_passes() {
+    assert_eq!(judged(&sound(&clean())), (Outcome::Pass, vec![]));
+}
+
+#[test]
+fn each_broken_limit_fails_a_sound_run() {
+    let ledger = clean();
+    let few = Ledger { accepted: 998, ..clean() };
+    let angry = Ledger { complaints: 2, ..clean() };
+    let cases: [(Facts<'_>, &str); 7] = [
+        (sound(&few), "accepted"),
+        (sound(&angry), "complaints"),
+        (Facts { response_p99_ms: Some(1_001.0), ..sound(&ledger) }, "response"),
+        (Facts { response_p99_ms: None, ..sound(&ledger) }, "response"),
+        (Facts { connected: Some(0.99), ..sound(&ledger) }, "connected"),
+        (Facts { busiest_share: Some(0.51), ..sound(&ledger) }, "busiest-share"),
+        (Facts { peak_open: 401, ..sound(&ledger) }, "peak-open"),
+    ];
+    for (facts, code) in cases {
+        assert_eq!(judged(&facts), (Outcome::Fail, vec![code]));
+    }
+}
+
+#[test]
+fn limits_are_kept_at_their_very_edge() {
+    let edge = Ledger { accepted: 999, complaints: 1, ..clean() };
+    let facts = Facts {
+        response_p99_ms: Some(1_000.0),
+        lateness_p99_ms: Some(100.0),
+        start_spread_ms: Some(100.0),
+        busiest_share: Some(0.5),
+        peak_open: 400,
+        connected: Some(0.999),
+        ..sound(&edge)
+    };
+    assert_eq!(judged(&facts), (Outcome::Pass, vec![]));
+}
+
+#[test]
+fn what_was_not_seen_is_unknown_even_where_a_limit_was_broken() {
+    let few = Ledger { accepted: 500, ..clean() };
+    let none = Ledger { planned: 0, accepted: 0, ..clean() };
+    let cases: [(Facts<'_>, &str); 7] = [
+        (Facts { lost: vec![("agent 2".into(), "no word for 3 s".into(), 0.25)], ..sound(&few) }, "agent-lost"),
+        (Facts { partial: Some("interrupted".into()), ..sound(&few) }, "partial"),
+        (Facts { lateness_p99_ms: Some(101.0), ..sound(&few) }, "late"),
+        (Facts { start_spread_ms: Some(101.0), ..sound(&few) }, "unsynchronised"),
+        (Facts { local_limits: 1, ..sound(&few) }, "local-limits"),
+        (Facts { forced: Some("open files".into()), ..sound(&few) }, "forced"),
+        (sound(&none), "nothing-planned"),
+    ];
+    for (facts, code) in cases {
+        let (outcome, codes) = judged(&facts);
+        assert_eq!((outcome, codes[0]), (Outcome::Unknown, code));
+    }
+}
+
+#[test]
+fn a_ledger_that_does_not_balance_fails_whatever_else_is_true() {
+    for ledger in [
+        Ledger { lost: Some(1), ..clean() },
+        Ledger { duplicated: Some(1), ..clean() },
+        Ledger { phantom: Some(1), ..clean() },
+        Ledger { miscounted: Some(1), ..clean() },
+        Ledger { refused_but_counted: Some(1), ..clean() },
+    ] {
+        let facts = Facts { partial: Some("interrupted".into()), ..sound(&ledger) };
+        assert_eq!(judged(&facts).0, Outcome::Fail);
+    }
+}
+
+#[test]
+fn a_live_target_without_a_ballot_box_may_pass_but_is_told_the_weaker_claim() {
+    let ledger = Ledger { reconciled: false, lost: None, ..clean() };
+    assert_eq!(judged(&sound(&ledger)), (Outcome::Pass, vec!["not-reconciled"]));
+}
+
+#[test]
+fn exit_codes_are_those_of_the_manual() {
+    assert_eq!([Outcome::Pass, Outcome::Fail, Outcome::Unknown].map(Outcome::exit_code), [0, 1, 3]);
+}
