@@ -16,9 +16,11 @@ use voteburst_burst::plan::Ticket;
 
 use crate::clock::Clock;
 
-/// How many tickets are released before their viewers act. Of a crowd that is due at once, waking all before
-/// any acts would walk through the memory of each viewer three times, each time after it has left the
-/// processor's caches; measured with 15,000 that costs a third more processor time per vote.
+/// How many tickets are released before their viewers act.
+///
+/// Waking a whole crowd before any of it acts would walk through the memory of each viewer once more, after it has left
+/// the processor's caches. Measured with 15,000 tickets due at once: 3.9 µs of the agent's own time per vote, against
+/// 3.1 µs in portions (`benches/idle_and_vote`).
 pub(crate) const AT_ONCE: usize = 64;
 
 /// Hands out the tickets of a share in plan order, each once, none early.
