@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps: a test waits for a line, for the end, or for neither.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -30,12 +30,16 @@ impl Voteburst {
         Self { command }
     }
 
+    /// The same below other programs, such as `unshare` or a shell that set something up before.
+    pub(crate) fn within(dir: &Path, outer: &[&str], words: &[&str]) -> Self {
+        let mut command = Command::new(outer[0]);
+        command.current_dir(dir).args(&outer[1..]).arg(env!("CARGO_BIN_EXE_voteburst")).args(words);
+        Self { command }
+    }
+
     /// The same under a shell's limit of open files.
     pub(crate) fn with_open_files(dir: &Path, limit: u32, words: &[&str]) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_voteburst")]);
-        command.current_dir(dir).args(words);
-        Self { command }
+        Self::within(dir, &["sh", "-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()], words)
     }
 
     pub(crate) fn start(mut self) -> Running {
@@ -171,6 +175,13 @@ impl Drop for Running {
 /// Kills a process as `kill -9` does.
 pub(crate) fn kill(process: Pid) {
     kill_process(process, Signal::KILL).unwrap();
+}
+
+/// Says loudly that a test proved nothing on this machine: past the harness, which hides what passing tests print.
+pub(crate) fn skipped(why: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    // A closed standard error leaves nobody to tell.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 /// What the command left behind when it ended.

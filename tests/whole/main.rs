@@ -1,7 +1,14 @@
 //! Tests of the whole: the real command and real processes over loopback.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
+
+mod agents;
 mod fixture;
+mod interrupts;
+mod machine;
 mod reading;
 mod refusals;
 mod rehearsal;
 mod scenario;
+mod targets;
+mod tidy;

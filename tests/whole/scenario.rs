@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::fixture::{Ended, Running, Voteburst};
-use crate::reading::Report;
 
 /// Small enough that dozens of these run beside each other on two slow cores. Limits on timing are wide: a test that
 /// is about timing narrows them itself.
@@ -134,10 +133,5 @@ impl Place {
     /// The text of a file.
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}; there is {:?}", self.holds()))
-    }
-
-    /// The report that a run left in `run`.
-    pub(crate) fn report(&self) -> Report {
-        Report(serde_json::from_str(&self.read("run/report.json")).unwrap())
     }
 }
