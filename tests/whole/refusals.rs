@@ -43,7 +43,21 @@ const MISTAKES: &[Mistake] = &[
         sound: "window = \"2s\"",
         written: "window = 2",
         at: "window = 2",
-        says: &["questions[0].window", "needed: a"],
+        says: &["questions[0].window", "found:  integer `2`", "needed: a time with its unit in quotes, such as"],
+    },
+    Mistake {
+        what: "a number where text is due",
+        sound: "id = \"winner\"",
+        written: "id = 1",
+        at: "id = 1",
+        says: &["questions[0].id", "found:  integer `1`", "needed: text in quotes"],
+    },
+    Mistake {
+        what: "a time in a unit that is none",
+        sound: "window = \"2s\"",
+        written: "window = \"2 blinks\"",
+        at: "blinks",
+        says: &["found:  `2 blinks`", "needed: a time with its unit in quotes, such as \"250ms\""],
     },
     Mistake {
         what: "an unknown zone policy",

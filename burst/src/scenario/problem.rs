@@ -107,7 +107,7 @@ impl<'a> Places<'a> {
         self.at(
             span,
             &key,
-            found.into(),
+            found.strip_prefix("invalid type: ").unwrap_or(found).into(),
             plain_type(needed),
             "correct this line; scenarios/show.toml shows every key with a comment".into(),
         )
@@ -200,6 +200,7 @@ fn plain_type(expected: &str) -> String {
     match expected {
         "i64" | "u64" | "i32" | "u32" | "u16" => "a whole number".into(),
         "f64" => "a number".into(),
+        "a string" => "text in quotes".into(),
         "a sequence" => "a list in brackets".into(),
         "a map" => "a table".into(),
         struct_name if struct_name.starts_with("struct ") => "a table".into(),

@@ -2,6 +2,7 @@
 //! wide enough to hold nonsense, so that the next step can say what is wrong with it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -28,12 +29,23 @@ impl Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(input)?;
-        humantime::parse_duration(&text).map(Time).map_err(|_| {
-            de::Error::custom(format!(
-                "`{text}`, expected a time with its unit in quotes, such as \"250ms\", \"10s\" or \"1m 30s\""
-            ))
-        })
+        input.deserialize_str(TimeVisitor)
+    }
+}
+
+/// Says what a time looks like also to those who wrote a bare number.
+struct TimeVisitor;
+
+impl de::Visitor<'_> for TimeVisitor {
+    type Value = Time;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time with its unit in quotes, such as \"250ms\", \"10s\" or \"1m 30s\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+        let expected: &dyn de::Expected = &self;
+        humantime::parse_duration(text).map(Time).map_err(|_| E::custom(format!("`{text}`, expected {expected}")))
     }
 }
 
