@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use voteburst_agent::clock::Clock;
-use voteburst_agent::session::{JoinOptions, join};
+use voteburst_agent::session::{JoinOptions, SessionError, join};
 use voteburst_agent::{AllowList, Network};
 
 use crate::cli;
@@ -40,7 +40,12 @@ pub(crate) fn agent(args: cli::Agent) -> Result<ExitCode, Problem> {
     if !args.quiet {
         say::note(&format!("joining {}", args.join));
     }
-    runtime.block_on(join(&args.join, options, Clock::start())).map_err(Problem::unknown)?;
+    match runtime.block_on(join(&args.join, options, Clock::start())) {
+        Ok(()) => {}
+        // A local agent's coordinator has just told the user itself.
+        Err(SessionError::Aborted(_)) if args.quiet => return Ok(ExitCode::from(3)),
+        Err(error) => return Err(Problem::unknown(error)),
+    }
     if !args.quiet {
         say::note("done: this agent's share is with the coordinator");
     }

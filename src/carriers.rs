@@ -66,15 +66,14 @@ impl Carriers {
             (None, true, true) => (dns.authoritative.clone(), false),
         };
         let question = Question::new(&dns.name, Kind::A).map_err(Problem::usage)?;
+        let name = dns.name.trim_end_matches('.');
         let mut found = Vec::new();
         for server in servers {
             let reply = stub::ask(server, &question, id(server), dns.timeout, dns.attempts, recursion).await.map_err(|error| {
                 Problem::usage(format!(
-                    "dns: {} cannot be resolved at {server}: {error}\n  needed: at least one IPv4 address\n  fix:    correct dns.name or the servers in the scenario; try `dig @{} -p {} {} A`",
-                    dns.name,
+                    "dns: {name} cannot be resolved at {server}: {error}\n  needed: at least one IPv4 address\n  fix:    correct dns.name or the servers in the scenario; try `dig @{} -p {} {name} A`",
                     server.ip(),
-                    server.port(),
-                    dns.name
+                    server.port()
                 ))
             })?;
             found.extend(reply.addresses);
@@ -83,8 +82,7 @@ impl Carriers {
         found.dedup();
         if found.is_empty() {
             return Err(Problem::usage(format!(
-                "dns: {} exists, but has no IPv4 address\n  needed: at least one, for viewers to connect to\n  fix:    correct dns.name, or the zone: `dig {} A`",
-                dns.name, dns.name
+                "dns: {name} exists, but has no IPv4 address\n  needed: at least one, for viewers to connect to\n  fix:    correct dns.name, or the zone: `dig {name} A`"
             )));
         }
         Ok(found)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use voteburst_agent::Network;
+use voteburst_burst::scenario::MOST_VIEWERS;
 use voteburst_burst::zone::ZonePolicy;
 
 /// Rehearse a vote burst before the show: real DNS behaviour, one synchronised minute, figures per proxy.
@@ -24,6 +25,11 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// A number of viewers within the bounds of a scenario.
+fn viewers() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(MOST_VIEWERS))
 }
 
 /// What to do.
@@ -55,16 +61,16 @@ pub(crate) struct Rehearse {
     /// The scenario file (TOML)
     pub(crate) scenario: PathBuf,
     /// Play with this many viewers instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = viewers())]
     pub(crate) viewers: Option<u32>,
     /// Draw from this seed instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u32>,
     /// Start this many local agent processes [default: what the audience and this machine's file limit need]
-    #[arg(long, value_name = "N", conflicts_with = "wait_for")]
+    #[arg(long, value_name = "N", conflicts_with = "wait_for", allow_negative_numbers = true)]
     pub(crate) agents: Option<u32>,
     /// Start no agent here, but wait for this many to join from elsewhere
-    #[arg(long, value_name = "N", requires = "listen")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) wait_for: Option<u32>,
     /// Listen here for agents; addresses other than loopback need --token-file
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
@@ -149,10 +155,10 @@ pub(crate) struct Check {
     /// The scenario file (TOML)
     pub(crate) scenario: PathBuf,
     /// Check for this many viewers instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = viewers())]
     pub(crate) viewers: Option<u32>,
     /// Draw from this seed instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u32>,
 }
 

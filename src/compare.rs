@@ -7,7 +7,7 @@ use voteburst_coordinator::report::compare::Comparison;
 
 use crate::cli::Compare;
 use crate::problem::Problem;
-use crate::rehearsal::{Stand, play, token};
+use crate::rehearsal::{Played, Stand, play, token};
 use crate::run::{directory, runtime};
 use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
@@ -32,7 +32,7 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
             }
             let stand = Stand { args: &rehearse, text: &source.text, token: token.clone(), interrupts: signals.listen() };
-            let report = play(plan, &dir.join(zone.name()), stand).await?;
+            let Played { report, .. } = play(plan, &dir.join(zone.name()), stand).await?;
             let cut_short = report.verdict.reasons.iter().any(|reason| reason.code == "partial");
             reports.push(report);
             if cut_short {
@@ -42,7 +42,7 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
         Ok::<_, Problem>(Comparison::of(reports))
     })?;
     if let Err(problem) = report::write_comparison(&dir, &comparison) {
-        say::note(&format!("voteburst: {problem}"));
+        say::error(&problem);
     }
     say::result(&if rehearse.json { report::json(&comparison) } else { comparison.render() });
     if !rehearse.quiet {

@@ -24,7 +24,7 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
     let fits = limit.map_or(u32::MAX, |limit| u32::try_from(limit.saturating_sub(SPARE_FILES)).unwrap_or(u32::MAX));
     if fits == 0 {
         return Err(Problem::usage(format!(
-            "open files: found a limit of {} for each process\n  needed: more than {SPARE_FILES}, and one for each viewer\n  fix:    raise it with `ulimit -n 20000` (LimitNOFILE=20000 in a systemd unit)",
+            "open files: found a limit of {} for each process, in which not one viewer fits\n  needed: {SPARE_FILES}, and one more for each viewer\n  fix:    raise it with `ulimit -n 20000` (LimitNOFILE=20000 in a systemd unit)",
             limit.unwrap_or_default()
         )));
     }

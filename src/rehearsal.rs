@@ -13,9 +13,10 @@ use voteburst_burst::ledger::Ballot;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scenario;
 use voteburst_burst::scenario::stage::Stage;
+use voteburst_burst::verdict::Outcome;
 use voteburst_burst::zone::{Member, Zone};
 use voteburst_coordinator::clock::Clock;
-use voteburst_coordinator::conductor::Timings;
+use voteburst_coordinator::conductor::{Ended, Timings};
 use voteburst_coordinator::journal::{Evidence, RunDirectory};
 use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
 use voteburst_coordinator::trust::{Exposed, Token, check_listener};
@@ -119,11 +120,28 @@ fn refuse_strangers(found: &[IpAddr], args: &Rehearse) -> Result<(), Problem> {
     )))
 }
 
+/// What a rehearsal came to.
+pub(crate) struct Played {
+    pub(crate) report: Report,
+    /// Whether all of it is on disk.
+    kept: bool,
+}
+
+impl Played {
+    /// The verdict's code; a pass that could not be written down is nothing that anybody can look at later.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self.report.verdict.outcome {
+            Outcome::Pass if !self.kept => Outcome::Unknown.exit_code(),
+            outcome => outcome.exit_code(),
+        }
+    }
+}
+
 /// Plays one rehearsal and leaves everything in `dir`.
 ///
 /// # Errors
 /// Usage errors before anything is started; unknown when there is no result at all.
-pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Problem> {
+pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Problem> {
     let ours = !dir.exists();
     let new_parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()).map(Path::to_owned);
     let played = play_in(plan, dir, stand).await;
@@ -135,7 +153,7 @@ pub(crate) async fn play(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Rep
     played
 }
 
-async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Problem> {
+async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Problem> {
     let started = crate::clock::timestamp();
     let args = stand.args;
     let agents = args.wait_for.map_or_else(|| fleet::size(&plan, args.agents), Ok)?;
@@ -167,18 +185,27 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Report, Pro
     };
     let timings = Timings::of(&plan);
     let setup = Setup { plan: Arc::clone(&plan), run, agents, world, token: stand.token, timings, force: args.force, progress };
-    let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process()).await.map_err(Problem::unknown)?;
+    let mut conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process()).await.map_err(Problem::unknown)?;
     if let Some(local) = local {
         local.stop().await;
     }
     // The lines end with the run; what is left of them is shown before the result.
     let _ = tokio::time::timeout(Duration::from_secs(2), shown).await;
     let counted = match stage {
-        Some(stage) => Some(stage.close(dir, &conducted).await?),
+        Some(stage) => stage.close(dir, &conducted).await.map_err(|problem| without_ballots(&mut conducted, &problem)).ok(),
         None => None,
     };
     let carriers = carriers.stop().await;
     Ok(write(&directory, plan, &conducted, run, &started, counted, carriers))
+}
+
+/// The burst was played, but what the ballot box counted is lost: the rest is kept and shown as the part that it is.
+fn without_ballots(conducted: &mut Conducted, problem: &Problem) {
+    if conducted.ended == Ended::Complete {
+        conducted.ended = Ended::Partial { reason: format!("what the ballot box counted is lost: {problem}") };
+    } else {
+        say::error(problem);
+    }
 }
 
 /// What a stage left.
@@ -231,7 +258,7 @@ fn write(
     started: &str,
     counted: Option<Counted>,
     carriers: Value,
-) -> Report {
+) -> Played {
     let (stage, ballots) =
         counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
     let record = conducted.record(&plan, run, started, stage, Some(carriers));
@@ -242,8 +269,9 @@ fn write(
     };
     let kept = kept();
     let report = Report::of_evidence(&Evidence { record, plan, snapshots: conducted.snapshots.clone(), ballots });
-    if let Err(problem) = kept.and_then(|()| crate::report::write(directory.path(), &report)) {
-        say::note(&format!("voteburst: {problem}"));
+    let kept = kept.and_then(|()| crate::report::write(directory.path(), &report));
+    if let Err(problem) = &kept {
+        say::error(problem);
     }
-    report
+    Played { report, kept: kept.is_ok() }
 }

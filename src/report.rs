@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use voteburst_coordinator::journal::{Evidence, JournalProblem};
+use voteburst_coordinator::journal::{Evidence, JournalProblem, write_atomically};
 use voteburst_coordinator::report::compare::Comparison;
 use voteburst_coordinator::report::{Report, terminal};
 
@@ -67,8 +67,8 @@ pub(crate) fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<()
 }
 
 fn put(path: &Path, text: &str) -> Result<(), JournalProblem> {
-    let lost = |source: io::Error| JournalProblem::Lost { path: PathBuf::from(path), lost: "the report", source };
-    fs::write(path, text).map_err(lost)
+    let lost = |source: io::Error| JournalProblem::ReportLost { path: PathBuf::from(path), source };
+    write_atomically(path, text.as_bytes()).map_err(lost)
 }
 
 /// A report as JSON text with a line end.

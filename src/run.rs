@@ -19,15 +19,16 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     let token = token(&args.rehearse)?;
     let dir = directory(&args.rehearse, &plan.scenario.name);
     let rehearse = args.rehearse;
-    let report = runtime()?.block_on(async {
+    let played = runtime()?.block_on(async {
         let stand = Stand { args: &rehearse, text: &source.text, token, interrupts: Signals::watch(STOPPING_RUN)?.listen() };
         play(plan, &dir, stand).await
     })?;
-    say::result(&if rehearse.json { crate::report::json(&report) } else { terminal::render(&report) });
+    let report = &played.report;
+    say::result(&if rehearse.json { crate::report::json(report) } else { terminal::render(report) });
     if !rehearse.quiet {
         say::note(&format!("\nkept in {}", dir.display()));
     }
-    Ok(ExitCode::from(report.verdict.outcome.exit_code()))
+    Ok(ExitCode::from(played.exit_code()))
 }
 
 /// Where a run is kept.

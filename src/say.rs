@@ -7,10 +7,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use voteburst_coordinator::progress::Progress;
 
-use crate::problem::Problem;
-
 /// The one message that ends the command.
-pub(crate) fn error(problem: &Problem) {
+pub(crate) fn error(problem: &impl std::fmt::Display) {
     eprintln!("voteburst: {problem}");
 }
 

@@ -57,10 +57,12 @@ fn files(viewers: u32, limit: Option<u64>) -> Check {
             "open files",
             found,
             needed_text,
-            format!(
-                "set `ulimit -Hn {needed}` (LimitNOFILE={needed} in a systemd unit), or more agents with agents.max_viewers = {}",
-                limit.saturating_sub(SPARE_FILES)
-            ),
+            match limit.saturating_sub(SPARE_FILES) {
+                0 => format!("set `ulimit -Hn {needed}` (LimitNOFILE={needed} in a systemd unit)"),
+                fits => format!(
+                    "set `ulimit -Hn {needed}` (LimitNOFILE={needed} in a systemd unit), or more agents with agents.max_viewers = {fits}"
+                ),
+            },
             format!("this agent holds at most {} of its {viewers} viewers", limit.saturating_sub(SPARE_FILES)),
         ),
         _ => good("open files", found, needed_text),

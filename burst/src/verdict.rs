@@ -315,7 +315,9 @@ fn unknown_reasons(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Reason> {
 fn limit_reasons(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let ledger = facts.ledger;
-    if ledger.planned == 0 {
+    // Nothing was fired, so no limit was tried.
+    let never_began = facts.partial.is_some() && ledger.never_sent == ledger.planned;
+    if ledger.planned == 0 || never_began {
         return reasons;
     }
     let complaints = ledger.complaints as f64 / ledger.voters.max(1) as f64;

@@ -104,6 +104,13 @@ fn what_was_not_seen_is_unknown_even_where_a_limit_was_broken() {
 }
 
 #[test]
+fn a_run_that_never_began_blames_no_limit() {
+    let nothing = Ledger { accepted: 0, never_sent: 1_000, complaints: 1_000, ..clean() };
+    let facts = Facts { partial: Some("interrupted".into()), response_p99_ms: None, connected: None, ..sound(&nothing) };
+    assert_eq!(judged(&facts), (Outcome::Unknown, vec!["partial"]));
+}
+
+#[test]
 fn a_ledger_that_does_not_balance_fails_whatever_else_is_true() {
     for ledger in [
         Ledger { lost: Some(1), ..clean() },

@@ -130,6 +130,23 @@ pub enum Phase {
     Aborted,
 }
 
+impl Phase {
+    /// What is being done in it, after "while".
+    pub(super) fn doing(self) -> &'static str {
+        match self {
+            Self::Gathering => "gathering agents",
+            Self::Planning => "agents were planning",
+            Self::Doors => "the doors were opening",
+            Self::Arming => "agents were arming",
+            Self::Committed => "committed to T0",
+            Self::Burst => "the burst was on",
+            Self::Draining => "draining",
+            Self::Done => "done",
+            Self::Aborted => "aborting",
+        }
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

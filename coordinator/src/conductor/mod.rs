@@ -268,13 +268,13 @@ impl Conductor {
 
     fn interrupt(&mut self, now: FleetTime, todo: &mut Vec<Command>) {
         if !self.committed() {
-            return self.abort(now, format!("interrupted while {}", self.phase()), todo);
+            return self.abort(now, format!("interrupted while {}", self.phase().doing()), todo);
         }
         if self.cut_short.is_some() || self.phase() == Phase::Draining {
-            self.cut_short.get_or_insert_with(|| "interrupted while draining".to_owned());
+            self.cut_short.get_or_insert_with(|| format!("interrupted while {}", Phase::Draining.doing()));
             return self.finish(now, todo);
         }
-        self.drain(now, format!("interrupted while {}", self.phase()), todo);
+        self.drain(now, format!("interrupted while {}", self.phase().doing()), todo);
     }
 
     fn drain(&mut self, now: FleetTime, reason: String, todo: &mut Vec<Command>) {

@@ -327,7 +327,7 @@ fn an_agent_that_dies_in_drain_is_named_and_the_others_results_stand() {
     let mut script = Script::new();
     script.until_burst().event(Event::Interrupt).event(Event::Snapshot(A, true)).event(Event::Lost(B, "broke".into()));
     script.event(Event::Snapshot(C, true)).wait(3.2, &[]);
-    assert_eq!(script.ended(), Some(&Ended::Partial { reason: "interrupted while burst".into() }));
+    assert_eq!(script.ended(), Some(&Ended::Partial { reason: "interrupted while the burst was on".into() }));
     assert_eq!(script.conductor.lost(B), Some("broke"));
 }
 
@@ -343,15 +343,15 @@ fn an_agent_that_comes_back_while_draining_is_told_again() {
 #[test]
 fn an_interrupt_before_the_commit_aborts_in_every_phase() {
     type Before = fn(&mut Script) -> &mut Script;
-    let befores: [(&str, Before); 4] = [
-        ("gathering", |script| script.event(Event::Joined(A))),
-        ("planning", |script| script.all(Event::Joined)),
-        ("doors", Script::until_doors),
-        ("arming", |script| script.until_doors().all(|agent| Event::Ready(agent, 10))),
+    let befores: [(Phase, Before); 4] = [
+        (Phase::Gathering, |script| script.event(Event::Joined(A))),
+        (Phase::Planning, |script| script.all(Event::Joined)),
+        (Phase::Doors, Script::until_doors),
+        (Phase::Arming, |script| script.until_doors().all(|agent| Event::Ready(agent, 10))),
     ];
     for (phase, before) in befores {
         let mut script = Script::new();
-        before(&mut script).event(Event::Interrupt).assert_aborted(&format!("interrupted while {phase}"));
+        before(&mut script).event(Event::Interrupt).assert_aborted(&format!("interrupted while {}", phase.doing()));
         assert_eq!(script.was_told(A, |order| matches!(order, Order::Abort(_))), 1);
     }
 }
@@ -359,14 +359,14 @@ fn an_interrupt_before_the_commit_aborts_in_every_phase() {
 #[test]
 fn an_interrupt_after_the_commit_drains_and_keeps_what_there_is() {
     type Before = fn(&mut Script) -> &mut Script;
-    let befores: [(&str, Before); 2] = [("committed", Script::until_commit), ("burst", Script::until_burst)];
+    let befores: [(Phase, Before); 2] = [(Phase::Committed, Script::until_commit), (Phase::Burst, Script::until_burst)];
     for (phase, before) in befores {
         let mut script = Script::new();
         before(&mut script).event(Event::Interrupt);
         assert_eq!(script.conductor.phase(), Phase::Draining);
         assert!(ALL.iter().all(|agent| script.was_told(*agent, |order| *order == Order::Drain) == 1));
         script.all(|agent| Event::Snapshot(agent, true));
-        assert_eq!(script.ended(), Some(&Ended::Partial { reason: format!("interrupted while {phase}") }));
+        assert_eq!(script.ended(), Some(&Ended::Partial { reason: format!("interrupted while {}", phase.doing()) }));
     }
 }
 
@@ -374,7 +374,7 @@ fn an_interrupt_after_the_commit_drains_and_keeps_what_there_is() {
 fn a_second_interrupt_ends_at_once() {
     let mut script = Script::new();
     script.until_burst().event(Event::Interrupt).event(Event::Interrupt);
-    assert_eq!(script.ended(), Some(&Ended::Partial { reason: "interrupted while burst".into() }));
+    assert_eq!(script.ended(), Some(&Ended::Partial { reason: "interrupted while the burst was on".into() }));
     assert_eq!(script.was_told(A, |order| matches!(order, Order::Abort(_))), 1);
     let said = script.said.len();
     script.event(Event::Snapshot(A, true)).event(Event::Interrupt).wait(1.0, &ALL);

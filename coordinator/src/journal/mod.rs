@@ -46,6 +46,14 @@ pub enum JournalProblem {
         /// What the system said.
         source: io::Error,
     },
+    /// A report does not fit; all that it is made from is there.
+    #[error("{}: could not be written: {source}; nothing of the run itself is lost: make room, then `voteburst report` makes it again", path.display())]
+    ReportLost {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A file of a run cannot be read.
     #[error("{}: cannot be read: {source}; needed the directory of a run", path.display())]
     Unreadable {
@@ -162,7 +170,11 @@ const PLAN: &str = "plan.toml";
 const RECORD: &str = "run.json";
 const BALLOTS: &str = "ballots.bin";
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file beside its place and moves it there, so that a reader finds all of it or none.
+///
+/// # Errors
+/// Whatever the system says, most often that the disk is full. Nothing is left behind then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     let written = File::create(&beside).and_then(|mut file| {
