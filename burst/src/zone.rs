@@ -64,8 +64,20 @@ impl fmt::Display for ZonePolicy {
 
 /// A word that is no zone policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no zone policy; needed one of single-a-weighted, single-a-window, multivalue, simple, lb-alias")]
+#[error(
+    "`{word}` is no zone policy{near}; needed one of {all}",
+    word = .0,
+    near = nearest(.0),
+    all = ZonePolicy::ALL.map(ZonePolicy::name).join(", ")
+)]
 pub struct UnknownPolicy(pub String);
+
+/// The policy that was probably meant, as a question, if any is alike.
+fn nearest(word: &str) -> String {
+    let alike = ZonePolicy::ALL.map(|policy| (strsim::jaro_winkler(word, policy.name()), policy));
+    let nearest = alike.into_iter().filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map_or_else(String::new, |(_, policy)| format!(", did you mean `{policy}`?"))
+}
 
 impl FromStr for ZonePolicy {
     type Err = UnknownPolicy;
@@ -182,20 +194,12 @@ impl Zone {
     }
 
     /// Weight over the sum of weights, among healthy members of non-zero weight; those of weight zero only when no other
-    /// is healthy; all equal when all weights are zero.
+    /// is healthy; all equal when all weights are zero. With no health at all everybody counts as healthy, and a weight
+    /// of zero still means "off".
     fn by_weight(&self, query: u64) -> usize {
-        let weighted = |member: &usize| self.members[*member].weight > 0;
-        let any_healthy = self.members.iter().any(|member| member.healthy);
         let healthy = self.healthy();
-        let mut eligible: Vec<usize> = healthy.iter().copied().filter(weighted).collect();
-        if eligible.is_empty() {
-            // With no health at all `healthy` holds everybody; a weight of zero still means "off" unless all are zero.
-            eligible = if any_healthy || !self.members.iter().any(|member| member.weight > 0) {
-                healthy
-            } else {
-                (0..self.members.len()).filter(weighted).collect()
-            };
-        }
+        let weighted: Vec<usize> = healthy.iter().copied().filter(|member| self.members[*member].weight > 0).collect();
+        let eligible = if weighted.is_empty() { healthy } else { weighted };
         let weight = |member: &usize| u64::from(self.members[*member].weight);
         let sum: u64 = eligible.iter().map(weight).sum();
         let drawn = draw(self.seed, Stream::ZoneAnswer, query);
@@ -349,6 +353,9 @@ mod tests {
         for policy in ZonePolicy::ALL {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }
-        assert!("single-a".parse::<ZonePolicy>().unwrap_err().to_string().contains("single-a-weighted"));
+        let refused = |word: &str| word.parse::<ZonePolicy>().unwrap_err().to_string();
+        let all = "needed one of single-a-weighted, single-a-window, multivalue, simple, lb-alias";
+        assert_eq!(refused("multi-value"), format!("`multi-value` is no zone policy, did you mean `multivalue`?; {all}"));
+        assert_eq!(refused("xyz"), format!("`xyz` is no zone policy; {all}"));
     }
 }
