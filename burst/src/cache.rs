@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::draw::{Stream, below, draw};
 
+/// The most answers a cache keeps. A rehearsal asks for a handful of names; whoever else finds the carrier must not be able
+/// to fill its machine's memory.
+pub const MOST_ENTRIES: usize = 10_000;
+
 /// In which order a cached answer is handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,14 +88,22 @@ impl<K: Eq + Hash> Cache<K> {
 
     /// Keeps an answer that came at `now` and returns it as it is handed to the one who asked, clamped TTL and all.
     ///
-    /// A TTL of 0 after clamping is not kept (RFC 1035, section 3.2.1).
+    /// A TTL of 0 after clamping is not kept (RFC 1035, section 3.2.1), nor is anything new while [`MOST_ENTRIES`] are valid.
     pub fn store(&mut self, key: K, addresses: Vec<IpAddr>, ttl_s: u32, query_id: u16, now: Duration) -> CachedAnswer {
         let ttl_s = ttl_s.max(self.model.ttl_min_s).min(self.model.ttl_max_s);
         let answer = CachedAnswer { addresses: self.ordered(&addresses, query_id), ttl_s };
-        if ttl_s > 0 {
+        if ttl_s > 0 && self.has_room(&key, now) {
             self.entries.insert(key, Entry { addresses, expires: now.saturating_add(Duration::from_secs(ttl_s.into())) });
         }
         answer
+    }
+
+    /// Whether this key can be kept; drops what has expired when nothing else helps.
+    fn has_room(&mut self, key: &K, now: Duration) -> bool {
+        if self.entries.len() >= MOST_ENTRIES && !self.entries.contains_key(key) {
+            self.entries.retain(|_, entry| now < entry.expires);
+        }
+        self.entries.len() < MOST_ENTRIES || self.entries.contains_key(key)
     }
 
     fn ordered(&self, addresses: &[IpAddr], query_id: u16) -> Vec<IpAddr> {
@@ -119,6 +131,8 @@ impl<K: Eq + Hash> Cache<K> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -178,5 +192,47 @@ mod tests {
         let mut cache = Cache::new(MODEL, 1);
         cache.store(0, vec![], 5, 3, at(0.0));
         assert_eq!(cache.lookup(&0, 3, at(1.0)), Lookup::Hit(CachedAnswer { addresses: vec![], ttl_s: 4 }));
+    }
+
+    #[test]
+    fn a_full_cache_keeps_what_it_has_until_that_expires() {
+        let mut cache = Cache::new(MODEL, 1);
+        let mut kept = |key, now| {
+            let handed = cache.store(key, addresses(1), 60, 0, at(now));
+            assert_eq!(handed.addresses, addresses(1), "handed out, whether kept or not");
+            cache.lookup(&key, 0, at(now)) != Lookup::Miss
+        };
+        assert!((0..MOST_ENTRIES).all(|key| kept(key, 0.0)));
+        assert!(!kept(MOST_ENTRIES, 59.0), "no room");
+        assert!(kept(0, 59.0), "what is there may be renewed");
+        assert!(kept(MOST_ENTRIES, 60.0), "all others have expired");
+        assert_eq!(cache.entries.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn a_hit_is_what_was_stored_and_never_outlives_it(
+            order in prop_oneof![Just(CacheOrder::Rotate), Just(CacheOrder::Shuffle), Just(CacheOrder::Fixed)],
+            (ttl, least, most) in (0_u32..500, 0_u32..300, 0_u32..500),
+            (count, id, seed) in (0_u8..20, any::<u16>(), any::<u64>()),
+            (stored_ms, age_ms) in (0_u64..1_000_000, 0_u64..600_000),
+        ) {
+            let mut cache = Cache::new(CacheModel { ttl_min_s: least, ttl_max_s: most, order }, seed);
+            let (stored, age) = (Duration::from_millis(stored_ms), Duration::from_millis(age_ms));
+            let handed = cache.store((), addresses(count), ttl, id, stored);
+            match cache.lookup(&(), id, stored + age) {
+                Lookup::Miss => prop_assert!(age >= Duration::from_secs(handed.ttl_s.into())),
+                Lookup::Hit(hit) => {
+                    prop_assert_eq!(&hit.addresses, &handed.addresses, "the same query id turns an answer the same way");
+                    let end = age + Duration::from_secs(hit.ttl_s.into());
+                    let whole = Duration::from_secs(handed.ttl_s.into());
+                    // Whole seconds, rounded down: at most one second is lost, none is won.
+                    prop_assert!(end <= whole && whole < end + Duration::from_secs(1));
+                    let mut sorted = hit.addresses;
+                    sorted.sort_unstable();
+                    prop_assert_eq!(sorted, addresses(count));
+                }
+            }
+        }
     }
 }
