@@ -201,10 +201,9 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
 
 /// The burst was played, but what the ballot box counted is lost: the rest is kept and shown as the part that it is.
 fn without_ballots(conducted: &mut Conducted, problem: &Problem) {
+    say::error(problem);
     if conducted.ended == Ended::Complete {
-        conducted.ended = Ended::Partial { reason: format!("what the ballot box counted is lost: {problem}") };
-    } else {
-        say::error(problem);
+        conducted.ended = Ended::Partial { reason: "what the ballot box counted is lost".into() };
     }
 }
 

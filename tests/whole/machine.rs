@@ -20,7 +20,12 @@ fn with_open_files(place: &Place, limit: u32, words: &[&str]) -> Ended {
 fn a_file_limit_that_holds_no_viewer_is_refused_with_what_to_set() {
     let place = Scenario::small().place();
     let ended = with_open_files(&place, 256, &[]).exits(2);
-    nothing_was_started(&ended.says(&["open files: found a limit of 256", "needed: more than 512", "ulimit -n"]));
+    nothing_was_started(&ended.says(&[
+        "open files: found a limit of 256",
+        "not one viewer fits",
+        "needed: 512, and one more",
+        "ulimit -n",
+    ]));
     assert_eq!(place.holds(), ["scenario.toml"]);
 }
 
@@ -175,8 +180,9 @@ fn a_disk_that_fills_up_on_the_way_is_named_and_the_result_is_shown_all_the_same
     for kib in [20, 36] {
         let Some(ended) = on_a_disk_of(kib, &["--json"]) else { return };
         println!("{kib} KiB: {:?}\n{}", ended.code, ended.stderr);
-        let ended = ended.says(&["could not be written: No space left on device", "of this run is not on disk", "make room"]);
-        assert_eq!(ended.report().count("votes.accepted"), 200);
+        // A pass that nobody can look at later is no pass.
+        let ended = ended.exits(3).says(&["could not be written: No space left on device", "make room"]);
+        assert_eq!((ended.report().count("votes.accepted"), ended.report().text("verdict.outcome")), (200, "pass"));
     }
 }
 
@@ -184,5 +190,7 @@ fn a_disk_that_fills_up_on_the_way_is_named_and_the_result_is_shown_all_the_same
 fn a_disk_too_full_for_the_ballot_box_proves_nothing() {
     // Room for scenario and plan only. Votes that nobody can hold against the ballot box prove nothing.
     let Some(ended) = on_a_disk_of(12, &["--json"]) else { return };
-    ended.exits(3).says(&["stage-ballots-0.bin", "No space left on device", "28 bytes of room per ballot"]);
+    let ended = ended.exits(3).says(&["stage-ballots-0.bin", "No space left on device", "28 bytes of room per ballot"]);
+    assert_eq!((ended.report().count("votes.accepted"), ended.report().text("verdict.outcome")), (200, "unknown"));
+    assert_eq!(ended.report().text("verdict.reasons.0.text"), "the run is partial: what the ballot box counted is lost");
 }

@@ -239,7 +239,7 @@ async fn an_interrupt_while_gathering_aborts_and_one_in_the_burst_drains() {
         FromCoordinator::Abort { reason } => Some(reason.clone()),
         _ => None,
     });
-    assert_eq!(reason.await, "interrupted while gathering");
+    assert_eq!(reason.await, "interrupted while gathering agents");
     assert!(matches!(stand.result().await.ended, Ended::Aborted { .. }));
 
     let mut stand = Stand::open(1, None).await;
@@ -251,7 +251,7 @@ async fn an_interrupt_while_gathering_aborts_and_one_in_the_burst_drains() {
     puppets[0].until(|word| matches!(word, FromCoordinator::Drain).then_some(())).await;
     puppets[0].finish(&stand.plan, 1).await;
     let result = stand.result().await;
-    assert_eq!(result.ended, Ended::Partial { reason: "interrupted while burst".into() });
+    assert_eq!(result.ended, Ended::Partial { reason: "interrupted while the burst was on".into() });
     assert!(result.agents[0].last);
 }
 
