@@ -110,10 +110,14 @@ fn votes(out: &mut String, report: &Report) {
             );
         }
     }
-    let retries = votes.attempts.saturating_sub(votes.sent);
+    // Votes of lost agents may have been sent without anybody here knowing which: then retries cannot be told apart.
+    let retries = match ledger.unreported {
+        0 => format!(", {} of them retries", thousands(votes.attempts.saturating_sub(votes.sent))),
+        _ => String::new(),
+    };
     let classes: Vec<_> = votes.failures.iter().map(|(class, count)| format!("{class} {}", thousands(*count))).collect();
     let failures = if classes.is_empty() { "none failed".to_owned() } else { format!("failed: {}", classes.join(", ")) };
-    line(out, &format!("Attempts {} sent, {} of them retries; {failures}", thousands(votes.attempts), thousands(retries)));
+    line(out, &format!("Attempts {} sent{retries}; {failures}", thousands(votes.attempts)));
 }
 
 fn latency(out: &mut String, report: &Report) {
