@@ -44,6 +44,7 @@ pub(crate) fn agent(args: cli::Agent) -> Result<ExitCode, Problem> {
         Ok(()) => {}
         // A local agent's coordinator has just told the user itself.
         Err(SessionError::Aborted(_)) if args.quiet => return Ok(ExitCode::from(3)),
+        Err(error @ SessionError::Endpoint(_)) => return Err(Problem::usage(error)),
         Err(error) => return Err(Problem::unknown(error)),
     }
     if !args.quiet {

@@ -65,9 +65,7 @@ fn words(plan: &Plan, agents: u32) -> String {
         None => line(&mut out, &format!("target     live: {} at the addresses of {}", scenario.target.host, scenario.dns.name)),
         Some(stage) => {
             line(&mut out, &format!("stage      {} proxies, zone {}, TTL {} s", stage.fronts(), stage.zone, stage.ttl_s));
-            let computed = format!("{} / {} = {}", stage.web_server_coefficient, stage.fronts(), stage.server_limit());
-            let carries =
-                f64::from(stage.server_limit()) * f64::from(stage.web_servers) / stage.service_time.mean().as_secs_f64();
+            let (computed, carries) = (stage.limit_in_words(), stage.votes_per_s());
             line(
                 &mut out,
                 &format!(

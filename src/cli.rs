@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Play the same rehearsal under several DNS zone policies and put the results side by side
     ///
-    /// Exits with 0 when at least one zone passes (there is one to take), 1 when all fail, 3 when none passes and a run
+    /// Exits with 0 when at least one zone passes (there is one to take), 1 when all fail, 3 when a zone was not played or
     /// proved nothing.
     Compare(Compare),
     /// Hold a share of the audience for a coordinator on this or another machine

@@ -7,7 +7,7 @@ use voteburst_coordinator::report::compare::Comparison;
 
 use crate::cli::Compare;
 use crate::problem::Problem;
-use crate::rehearsal::{Played, Stand, play, token};
+use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::run::{directory, runtime};
 use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
@@ -24,31 +24,43 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
     let token = token(&rehearse)?;
     let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));
     let dir = directory(&rehearse, &name);
-    let comparison = runtime()?.block_on(async {
+    let (comparison, kept) = runtime()?.block_on(async {
         let signals = Signals::watch(STOPPING_RUN)?;
-        let mut reports = Vec::new();
+        let (mut reports, mut kept) = (Vec::new(), true);
         for (number, (zone, plan)) in zones.iter().zip(plans).enumerate() {
             if !rehearse.quiet {
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
             }
             let stand = Stand { args: &rehearse, text: &source.text, token: token.clone(), interrupts: signals.listen() };
-            let Played { report, .. } = play(plan, &dir.join(zone.name()), stand).await?;
-            let cut_short = report.verdict.reasons.iter().any(|reason| reason.code == "partial");
-            reports.push(report);
-            if cut_short {
-                break;
+            match play(plan, &dir.join(zone.name()), stand).await {
+                Ok(played) => {
+                    let cut_short = played.report.verdict.reasons.iter().any(|reason| reason.code == "partial");
+                    kept &= played.kept;
+                    reports.push(played.report);
+                    if cut_short {
+                        break;
+                    }
+                }
+                Err(problem) if reports.is_empty() => return Err(problem),
+                Err(problem) => {
+                    // What was played is worth keeping; the comparison says what it lacks.
+                    say::error(&problem);
+                    break;
+                }
             }
         }
-        Ok::<_, Problem>(Comparison::of(reports))
+        let missing = zones.iter().skip(reports.len()).map(ToString::to_string).collect();
+        Ok((Comparison::of(reports, missing), kept))
     })?;
-    if let Err(problem) = report::write_comparison(&dir, &comparison) {
-        say::error(&problem);
+    let written = report::write_comparison(&dir, &comparison);
+    if let Err(problem) = &written {
+        say::error(problem);
     }
     say::result(&if rehearse.json { report::json(&comparison) } else { comparison.render() });
     if !rehearse.quiet {
         say::note(&format!("\nkept in {}; each zone in full: voteburst report {}/ZONE", dir.display(), dir.display()));
     }
-    Ok(ExitCode::from(comparison.outcome().exit_code()))
+    Ok(ExitCode::from(exit_code(comparison.outcome(), kept && written.is_ok())))
 }
 
 fn zones(asked: &[ZonePolicy]) -> Result<Vec<ZonePolicy>, Problem> {

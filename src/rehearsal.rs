@@ -124,16 +124,14 @@ fn refuse_strangers(found: &[IpAddr], args: &Rehearse) -> Result<(), Problem> {
 pub(crate) struct Played {
     pub(crate) report: Report,
     /// Whether all of it is on disk.
-    kept: bool,
+    pub(crate) kept: bool,
 }
 
-impl Played {
-    /// The verdict's code; a pass that could not be written down is nothing that anybody can look at later.
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self.report.verdict.outcome {
-            Outcome::Pass if !self.kept => Outcome::Unknown.exit_code(),
-            outcome => outcome.exit_code(),
-        }
+/// The outcome's code; a pass that could not be written down is nothing that anybody can look at later.
+pub(crate) fn exit_code(outcome: Outcome, kept: bool) -> u8 {
+    match outcome {
+        Outcome::Pass if !kept => Outcome::Unknown.exit_code(),
+        outcome => outcome.exit_code(),
     }
 }
 

@@ -49,7 +49,7 @@ fn comparison_again(dir: &Path) -> Result<Comparison, Problem> {
     let zones = old.runs.iter().map(|run| run.zone.parse::<voteburst_burst::zone::ZonePolicy>());
     let zones = zones.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(error.to_string()))?;
     let reports = zones.iter().map(|zone| again(&dir.join(zone.name()))).collect::<Result<Vec<_>, _>>()?;
-    let comparison = Comparison::of(reports);
+    let comparison = Comparison::of(reports, old.missing);
     write_comparison(dir, &comparison).map_err(Problem::usage)?;
     Ok(comparison)
 }

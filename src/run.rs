@@ -7,7 +7,7 @@ use voteburst_coordinator::report::terminal;
 
 use crate::cli::{Rehearse, Run};
 use crate::problem::Problem;
-use crate::rehearsal::{Stand, play, token};
+use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::say;
 use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     if !rehearse.quiet {
         say::note(&format!("\nkept in {}", dir.display()));
     }
-    Ok(ExitCode::from(played.exit_code()))
+    Ok(ExitCode::from(exit_code(report.verdict.outcome, played.kept)))
 }
 
 /// Where a run is kept.

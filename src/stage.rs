@@ -43,11 +43,9 @@ fn describe(open: &OpenStage, stage: &Stage, name: &str) -> String {
     }
     let _ = writeln!(
         out,
-        "limits    {} connections a proxy; {} / {} = {} requests at each of {} web servers",
+        "limits    {} connections a proxy; {} requests at each of {} web servers",
         stage.connection_limit_per_front(),
-        stage.web_server_coefficient,
-        stage.fronts(),
-        stage.server_limit(),
+        stage.limit_in_words(),
         stage.web_servers
     );
     let _ =

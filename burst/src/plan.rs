@@ -61,6 +61,8 @@ pub struct Plan {
     pub scenario: Scenario,
     /// The identity of this plan.
     pub hash: PlanHash,
+    /// The identity of its tickets alone, whatever they are played on: equal for the same burst under different zones.
+    pub tickets_hash: PlanHash,
     /// How many votes are planned.
     pub tickets: u32,
     /// How many of them for each question and each of its choices.
@@ -79,8 +81,16 @@ impl Plan {
         let choice_bounds =
             scenario.questions.iter().map(|question| bounds(question.choices.iter().map(|choice| choice.share))).collect();
         let choices = scenario.questions.iter().map(|question| vec![0; question.choices.len()]).collect();
-        let mut plan =
-            Self { scenario, hash: PlanHash([0; 32]), tickets: 0, choices, phone_bounds, carrier_bounds, choice_bounds };
+        let mut plan = Self {
+            scenario,
+            hash: PlanHash([0; 32]),
+            tickets_hash: PlanHash([0; 32]),
+            tickets: 0,
+            choices,
+            phone_bounds,
+            carrier_bounds,
+            choice_bounds,
+        };
         plan.count_and_hash();
         plan
     }
@@ -146,16 +156,19 @@ impl Plan {
         let mut hash = Sha256::new();
         hash.update(PROTOCOL.to_be_bytes());
         hash.update(self.scenario.to_toml());
+        let mut tickets = Sha256::new();
         for question in 0..self.scenario.questions.len() {
             for viewer in 0..self.scenario.audience.viewers {
                 let Some(ticket) = self.ticket(question, viewer) else { continue };
                 self.tickets += 1;
                 self.choices[question][usize::from(ticket.choice)] += 1;
-                hash.update(ticket.number.to_be_bytes());
-                hash.update(ticket.choice.to_be_bytes());
-                hash.update(ticket.planned_ns.to_be_bytes());
+                tickets.update(ticket.number.to_be_bytes());
+                tickets.update(ticket.choice.to_be_bytes());
+                tickets.update(ticket.planned_ns.to_be_bytes());
             }
         }
+        self.tickets_hash = PlanHash(tickets.finalize().into());
+        hash.update(self.tickets_hash.0);
         self.hash = PlanHash(hash.finalize().into());
     }
 }
@@ -195,6 +208,17 @@ mod tests {
         assert_eq!(one.tickets_of(&(0..800)), again.tickets_of(&(0..800)));
         assert_eq!(one.choices, again.choices);
         assert_ne!(one.hash, other.hash);
+    }
+
+    #[test]
+    fn another_zone_is_another_plan_of_the_same_votes() {
+        let under = |zone| {
+            let draft = Draft::read(include_str!("../../scenarios/smoke.toml"), "smoke.toml").unwrap().with_zone(zone);
+            Plan::new(draft.resolve(&|_| Err(std::io::ErrorKind::NotFound.into())).unwrap())
+        };
+        let (one, other) = (under(crate::zone::ZonePolicy::SingleAWeighted), under(crate::zone::ZonePolicy::Multivalue));
+        assert_ne!(one.hash, other.hash);
+        assert_eq!(one.tickets_hash, other.tickets_hash);
     }
 
     #[test]

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 pub struct Skew {
     /// Over the whole burst.
     pub total: f64,
-    /// In the worst second that is busy enough to tell (see [`Skew::of`]).
-    pub peak_1s: f64,
-    /// In the worst five seconds that are busy enough to tell.
-    pub peak_5s: f64,
+    /// In the worst second that is busy enough to tell (see [`Skew::of`]); `None` when none is.
+    pub peak_1s: Option<f64>,
+    /// In the worst five seconds that are busy enough to tell; `None` when none are.
+    pub peak_5s: Option<f64>,
     /// Effective number of proxies over the whole burst: 1 / Σ share² (the inverse of Simpson's index, 1949).
     pub effective_proxies: f64,
-    /// The greatest share one proxy got in the worst second, in [0, 1].
-    pub busiest_share: f64,
+    /// The greatest share one proxy got in the worst second, in [0, 1]; `None` when no second is busy enough to tell.
+    pub busiest_share: Option<f64>,
 }
 
 /// A window tells something of skew when it holds this many events per proxy on average. With fewer, chance alone looks
@@ -27,21 +27,20 @@ pub const EVENTS_PER_PROXY: u64 = 20;
 impl Skew {
     /// The skew of events counted per proxy and second. Proxies that got nothing belong in with their zeros.
     ///
-    /// Windows with fewer than [`EVENTS_PER_PROXY`] events for each proxy are left out of the peaks; when no window has
-    /// enough, the total stands for them. `None` when nothing happened at all.
+    /// Windows with fewer than [`EVENTS_PER_PROXY`] events for each proxy are left out of the peaks. `None` when nothing happened at all.
     #[must_use]
     pub fn of(proxies: &[Vec<u64>]) -> Option<Self> {
         let totals: Vec<u64> = proxies.iter().map(|seconds| seconds.iter().sum()).collect();
         let total = max_over_mean(&totals)?;
         let sum = totals.iter().sum::<u64>() as f64;
         let squares: f64 = totals.iter().map(|count| (*count as f64 / sum).powi(2)).sum();
-        let peak_1s = worst_window(proxies, 1).unwrap_or(total);
+        let peak_1s = worst_window(proxies, 1);
         Some(Self {
             total,
             peak_1s,
-            peak_5s: worst_window(proxies, 5).unwrap_or(total),
+            peak_5s: worst_window(proxies, 5),
             effective_proxies: 1.0 / squares,
-            busiest_share: peak_1s / proxies.len() as f64,
+            busiest_share: peak_1s.map(|peak| peak / proxies.len() as f64),
         })
     }
 }
@@ -72,8 +71,8 @@ mod tests {
         // Four proxies, each takes everything for five seconds.
         let proxies: Vec<Vec<u64>> = (0..4).map(|p| (0..20).map(|s| if s / 5 == p { 1_000 } else { 0 }).collect()).collect();
         let skew = Skew::of(&proxies).unwrap();
-        assert_eq!((skew.total, skew.peak_1s, skew.peak_5s, skew.effective_proxies), (1.0, 4.0, 4.0, 4.0));
-        assert_eq!(skew.busiest_share, 1.0);
+        assert_eq!((skew.total, skew.peak_1s, skew.peak_5s, skew.effective_proxies), (1.0, Some(4.0), Some(4.0), 4.0));
+        assert_eq!(skew.busiest_share, Some(1.0));
     }
 
     #[test]
@@ -83,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn seconds_with_too_few_events_are_left_to_the_total() {
+    fn seconds_with_too_few_events_tell_nothing() {
         let skew = Skew::of(&[vec![100, 1], vec![100, 0]]).unwrap();
-        assert_eq!(skew.peak_1s, 1.0);
-        assert_eq!(Skew::of(&[vec![3], vec![0]]).unwrap().peak_1s, 2.0);
+        assert_eq!(skew.peak_1s, Some(1.0));
+        assert_eq!(Skew::of(&[vec![3], vec![0]]).unwrap().peak_1s, None);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum Reason {
     Complaints(u64, f64, f64),
     /// Too few viewers were connected when the burst began: share found, least share.
     Connected(f64, f64),
-    /// Votes took too long: 99th percentile found and longest, in milliseconds. Found is `None` when nothing was accepted.
+    /// Votes took too long: 99th percentile found and longest, in milliseconds. Found is `None` when fewer than 99 % were accepted.
     Response(Option<f64>, f64),
     /// One proxy got too great a share: share found in the worst second, greatest share.
     BusiestShare(f64, f64),
@@ -148,7 +148,7 @@ impl Reason {
             }
             Self::Ledger(..) => "compare ballots.bin with the backend's own records before any show",
             Self::Accepted(..) | Self::Complaints(..) | Self::Response(..) => {
-                "look at the proxy table: if one proxy met its limit while others idled, change the DNS policy first, then the limits"
+                "look at the failures (4xx: the request itself is wrong) and at the proxy table: if one proxy met its limit while others idled, change the DNS policy first, then the limits"
             }
             Self::Connected(..) => {
                 "a proxy at its connection limit leaves further viewers waiting: spread them by DNS, or raise the limit"
@@ -185,7 +185,12 @@ impl fmt::Display for Reason {
             Self::Connected(found, least) => {
                 write!(f, "{} of viewers connected at T0, at least {} needed", percent(*found), percent(*least))
             }
-            Self::Response(None, _) => write!(f, "no vote was accepted, so there is no response time"),
+            Self::Response(None, most) => {
+                write!(
+                    f,
+                    "fewer than 99 % of votes were ever accepted, so response p99 is beyond every bound (at most {most:.0} ms allowed)"
+                )
+            }
             Self::Response(Some(found), most) => write!(f, "response p99 {found:.0} ms, at most {most:.0} ms allowed"),
             Self::BusiestShare(found, most) => {
                 write!(
@@ -219,7 +224,7 @@ impl fmt::Display for Reason {
 pub struct Facts<'a> {
     /// The account of votes.
     pub ledger: &'a Ledger,
-    /// Response time of accepted votes at the 99th percentile, in milliseconds.
+    /// Response time within which 99 % of planned votes were accepted, in milliseconds; `None` when fewer ever were.
     pub response_p99_ms: Option<f64>,
     /// Lateness at the 99th percentile, in milliseconds.
     pub lateness_p99_ms: Option<f64>,
@@ -283,6 +288,7 @@ fn ledger_reasons(ledger: &Ledger) -> Vec<Reason> {
         ("duplicated", ledger.duplicated),
         ("phantom", ledger.phantom),
         ("miscounted", ledger.miscounted),
+        ("early", ledger.early),
         ("refused-but-counted", ledger.refused_but_counted),
     ];
     figures

@@ -55,6 +55,28 @@ impl Stage {
         (self.web_server_coefficient / u32::from(self.fronts().max(1))).max(1)
     }
 
+    /// How [`Self::server_limit`] came about, rounding included, such as `40 / 15 = 2.67, rounded down to 2`.
+    #[must_use]
+    pub fn limit_in_words(&self) -> String {
+        let (coefficient, fronts, limit) = (self.web_server_coefficient, self.fronts().max(1), self.server_limit());
+        let exact = f64::from(coefficient) / f64::from(fronts);
+        if exact < 1.0 {
+            return format!(
+                "{coefficient} / {fronts} = {exact:.2}, raised to 1: together they ask more of a web server than it can take"
+            );
+        }
+        match coefficient % u32::from(fronts) {
+            0 => format!("{coefficient} / {fronts} = {limit}"),
+            _ => format!("{coefficient} / {fronts} = {exact:.2}, rounded down to {limit}"),
+        }
+    }
+
+    /// Votes per second that one front can carry: its requests at all web servers over the mean service time.
+    #[must_use]
+    pub fn votes_per_s(&self) -> f64 {
+        f64::from(self.server_limit()) * f64::from(self.web_servers) / self.service_time.mean().as_secs_f64()
+    }
+
     /// Connections one front accepts. A load balancer is elastic: its nodes together hold what the proxies do.
     #[must_use]
     pub fn connection_limit_per_front(&self) -> u32 {

@@ -33,6 +33,8 @@ pub struct AgentFacts {
     pub offset_ns: Option<(i64, i64)>,
     /// First send minus its planned instant, in nanoseconds.
     pub first_send_lateness_ns: Option<u64>,
+    /// Connections open at T0.
+    pub connected_at_t0: Option<u32>,
     /// What it wants a reader to know.
     pub warnings: Vec<String>,
 }
@@ -93,7 +95,7 @@ impl Report {
         let proxies = every_proxy(findings);
         let total = findings.tally.total();
         let skew = Skew::of(&by_second(&proxies, findings.t0_second.unwrap_or(0), |second| second.sent));
-        let connected = connected_at_t0(findings, &proxies);
+        let connected = connected_at_t0(findings);
         let verdict = judge(findings, &proxies, &total, skew, connected);
         Self {
             schema: SCHEMA.into(),
@@ -134,16 +136,11 @@ fn by_second(proxies: &[(IpAddr, ProxyTally)], from: u32, count: impl Fn(&Second
     proxies.iter().map(|(_, tally)| seconds(tally)).collect()
 }
 
-/// Connections open at the end of the second before T0, as a share of all viewers whose agents reported.
-fn connected_at_t0(findings: &Findings<'_>, proxies: &[(IpAddr, ProxyTally)]) -> Option<f64> {
-    let before = findings.t0_second?.checked_sub(1)? as usize;
-    let open_then = |tally: &ProxyTally| {
-        let open = tally.open_by_second();
-        open.get(before).or_else(|| open.last()).copied().unwrap_or(0)
-    };
-    let open: i64 = proxies.iter().map(|(_, tally)| open_then(tally)).sum();
-    let viewers: u32 = findings.agents.iter().map(|agent| agent.viewers).sum();
-    (viewers > 0).then(|| (open as f64 / f64::from(viewers)).min(1.0))
+/// The share of viewers connected at T0, by agents that told; those that did not are in no part of it.
+fn connected_at_t0(findings: &Findings<'_>) -> Option<f64> {
+    let told = || findings.agents.iter().filter_map(|agent| Some((agent.connected_at_t0?, agent.viewers)));
+    let (connected, viewers) = told().fold((0_u64, 0_u64), |sum, agent| (sum.0 + u64::from(agent.0), sum.1 + u64::from(agent.1)));
+    (viewers > 0).then(|| connected as f64 / viewers as f64)
 }
 
 fn judge(
@@ -157,10 +154,10 @@ fn judge(
     let lost = findings.agents.iter().filter(|agent| !agent.is_final);
     let facts = Facts {
         ledger: &findings.ledger,
-        response_p99_ms: total.response.quantile_ms(0.99),
+        response_p99_ms: response_p99_ms(&findings.ledger, &total.response),
         lateness_p99_ms: total.lateness.quantile_ms(0.99),
         start_spread_ms: findings.start_ns.map(|(spread, bound)| (spread + bound) as f64 / 1e6),
-        busiest_share: skew.map(|skew| skew.busiest_share),
+        busiest_share: skew.and_then(|skew| skew.busiest_share),
         peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
         connected,
         local_limits: total.total().failed[Failure::LocalLimit as usize].into(),
@@ -177,6 +174,14 @@ fn judge(
     VerdictPart { outcome: verdict.outcome, reasons: verdict.reasons.iter().map(reason).collect() }
 }
 
+/// The response time within which 99 % of *planned* votes were accepted; `None` when fewer ever were. Taken over accepted
+/// votes alone, a burst of which most failed would look quicker than one that went well.
+fn response_p99_ms(ledger: &Ledger, response: &Latency) -> Option<f64> {
+    let reported = ledger.planned.saturating_sub(ledger.unreported);
+    let quantile = 0.99 * reported as f64 / response.len().max(1) as f64;
+    (quantile <= 1.0).then(|| response.quantile_ms(quantile)).flatten()
+}
+
 fn reason(reason: &Reason) -> ReasonPart {
     ReasonPart { code: reason.code().into(), effect: reason.effect(), text: reason.to_string(), remedy: reason.remedy().into() }
 }
@@ -188,6 +193,7 @@ fn plan_part(plan: &Plan) -> PlanPart {
     });
     PlanPart {
         hash: plan.hash.to_string(),
+        tickets_hash: plan.tickets_hash.to_string(),
         viewers: plan.scenario.audience.viewers,
         tickets: plan.tickets,
         seed: plan.scenario.seed,
@@ -232,13 +238,12 @@ fn quantiles(latency: &Latency) -> Quantiles {
 fn limits(plan: &Plan) -> Option<Limits> {
     let stage = plan.scenario.stage.as_ref()?;
     let per_server = stage.server_limit();
-    let mean_s = stage.service_time.mean().as_secs_f64();
     Some(Limits {
         connections: stage.connection_limit_per_front(),
         per_server,
-        per_server_computed: format!("{} / {} = {per_server}", stage.web_server_coefficient, stage.fronts()),
+        per_server_computed: stage.limit_in_words(),
         web_servers: stage.web_servers,
-        votes_per_s: f64::from(per_server) * f64::from(stage.web_servers) / mean_s,
+        votes_per_s: stage.votes_per_s(),
     })
 }
 

@@ -16,7 +16,10 @@ pub struct Comparison {
     pub schema: String,
     /// The runs, in the order they were played.
     pub runs: Vec<ComparedRun>,
-    /// The zone to take: the passing one with the fewest complaints, then the quickest. `null` when none passed.
+    /// Zones that were asked for but not played to an end.
+    pub missing: Vec<String>,
+    /// The zone to take: the passing one with the fewest complaints, then the quickest. `null` when none passed, and when
+    /// any zone was not played or proved nothing: it may be the better one.
     pub winner: Option<String>,
     /// Why, a sentence for each zone.
     pub reasons: Vec<String>,
@@ -32,30 +35,31 @@ pub struct ComparedRun {
 }
 
 impl Comparison {
-    /// Compares runs of one scenario.
+    /// Compares runs of one scenario. `missing` names the zones that were asked for but have no report.
     #[must_use]
-    pub fn of(reports: Vec<Report>) -> Self {
+    pub fn of(reports: Vec<Report>, missing: Vec<String>) -> Self {
         let passed = reports.iter().filter(|report| report.verdict.outcome == Outcome::Pass);
         let best = passed.min_by(|a, b| {
             let key = |report: &Report| (report.votes.complaints, report.latency_ms.response.p99.unwrap_or(f64::INFINITY));
             let ((complaints_a, p99_a), (complaints_b, p99_b)) = (key(a), key(b));
             complaints_a.cmp(&complaints_b).then(p99_a.total_cmp(&p99_b))
         });
-        let winner = best.map(|report| report.zone.clone());
+        let whole = missing.is_empty() && reports.iter().all(|report| report.verdict.outcome != Outcome::Unknown);
+        let winner = best.filter(|_| whole).map(|report| report.zone.clone());
         let reasons = reports.iter().map(sentence).collect();
         let runs = reports.into_iter().map(|report| ComparedRun { zone: report.zone.clone(), report }).collect();
-        Self { schema: SCHEMA.into(), runs, winner, reasons }
+        Self { schema: SCHEMA.into(), runs, missing, winner, reasons }
     }
 
-    /// What the comparison comes to: pass when a zone passed, for then there is one to take; unknown when none passed and
-    /// any run proved nothing; fail when every zone failed.
+    /// What the comparison comes to: unknown when a zone was not played or proved nothing, for that one may be the better;
+    /// pass when one passed, for then there is one to take; fail when every zone failed.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let any = |outcome| self.runs.iter().any(|run| run.report.verdict.outcome == outcome);
-        if any(Outcome::Pass) {
-            Outcome::Pass
-        } else if any(Outcome::Unknown) || self.runs.is_empty() {
+        if any(Outcome::Unknown) || self.runs.is_empty() || !self.missing.is_empty() {
             Outcome::Unknown
+        } else if any(Outcome::Pass) {
+            Outcome::Pass
         } else {
             Outcome::Fail
         }
@@ -67,11 +71,18 @@ impl Comparison {
         let mut out = String::new();
         match &self.winner {
             Some(winner) => line(&mut out, &format!("Take {winner}.")),
+            None if self.outcome() == Outcome::Unknown => {
+                line(&mut out, "No recommendation: not every zone was played to a sound end.")
+            }
             None => line(&mut out, "No zone passed."),
         }
         for reason in &self.reasons {
             line(&mut out, &format!("  {reason}"));
         }
+        for zone in &self.missing {
+            line(&mut out, &format!("  ? {zone}: not played"));
+        }
+        self.same_votes(&mut out);
         self.table(&mut out);
         line(&mut out, "");
         for run in &self.runs {
@@ -80,6 +91,25 @@ impl Comparison {
             }
         }
         out
+    }
+
+    /// A comparison is one only when every zone got the same votes.
+    fn same_votes(&self, out: &mut String) {
+        let Some(first) = self.runs.first().map(|run| &run.report.plan) else { return };
+        let hash: String = first.tickets_hash.chars().take(12).collect();
+        let same = self.runs.iter().all(|run| run.report.plan.tickets_hash == first.tickets_hash);
+        let votes = format!(
+            "{} votes of {} viewers, seed {}",
+            thousands(first.tickets.into()),
+            thousands(first.viewers.into()),
+            first.seed
+        );
+        let text = if same {
+            format!("the same {votes} in every run (tickets {hash}…)")
+        } else {
+            "NOT the same votes in every run".into()
+        };
+        line(out, &format!("  {text}"));
     }
 
     fn table(&self, out: &mut String) {
@@ -96,13 +126,15 @@ impl Comparison {
         row("complaints (viewers)", &|r| {
             format!("{} ({})", thousands(r.votes.complaints), percent(r.votes.complaints, r.votes.voters))
         });
-        row("response p50 / p99 / p99.9 ms", &|r| quantile_row(&r.latency_ms.response));
-        row("busiest proxy, worst second", &|r| skewed(r, |skew| format!("{:.1} % of votes", skew.busiest_share * 100.0)));
-        row("max/mean, worst 1 s", &|r| skewed(r, |skew| format!("{:.2}", skew.peak_1s)));
-        row("max/mean, worst 5 s", &|r| skewed(r, |skew| format!("{:.2}", skew.peak_5s)));
-        row("max/mean, whole burst", &|r| skewed(r, |skew| format!("{:.2}", skew.total)));
-        row("effective proxies", &|r| skewed(r, |skew| format!("{:.1} of {}", skew.effective_proxies, r.proxies.len())));
-        row("peak open at a proxy / limit", &|r| {
+        row("response of those p50 / p99 / p99.9 ms", &|r| quantile_row(&r.latency_ms.response));
+        row("busiest proxy, worst second", &|r| {
+            skewed(r, |skew| skew.busiest_share.map(|share| format!("{:.1} % of votes", share * 100.0)))
+        });
+        row("max/mean, worst 1 s", &|r| skewed(r, |skew| skew.peak_1s.map(|peak| format!("{peak:.2}"))));
+        row("max/mean, worst 5 s", &|r| skewed(r, |skew| skew.peak_5s.map(|peak| format!("{peak:.2}"))));
+        row("max/mean, whole burst", &|r| skewed(r, |skew| Some(format!("{:.2}", skew.total))));
+        row("effective proxies", &|r| skewed(r, |skew| Some(format!("{:.1} of {}", skew.effective_proxies, r.proxies.len()))));
+        row("peak open at a proxy, waiting ones too / limit", &|r| {
             let peak = r.proxies.iter().map(|proxy| proxy.peak_open).max().unwrap_or(0);
             let limit = r.limits.as_ref().map_or_else(|| "?".into(), |limits| thousands(limits.connections.into()));
             format!("{} / {limit}", thousands(peak.unsigned_abs()))
@@ -123,8 +155,8 @@ impl Comparison {
     }
 }
 
-fn skewed(report: &Report, text: impl Fn(&voteburst_burst::skew::Skew) -> String) -> String {
-    report.skew.as_ref().map_or_else(|| "-".into(), text)
+fn skewed(report: &Report, text: impl Fn(&voteburst_burst::skew::Skew) -> Option<String>) -> String {
+    report.skew.as_ref().and_then(text).unwrap_or_else(|| "-".into())
 }
 
 fn percent(part: u64, whole: u64) -> String {

@@ -67,6 +67,7 @@ fn facts(agent: &AgentRecord, aborted: bool) -> AgentFacts {
         lost: agent.lost.clone(),
         offset_ns: agent.offset_ns.zip(agent.bound_ns),
         first_send_lateness_ns: agent.first_send_lateness_ns,
+        connected_at_t0: agent.connected_at_t0,
         warnings: agent.warnings.clone(),
     }
 }

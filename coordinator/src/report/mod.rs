@@ -86,6 +86,8 @@ pub struct ReasonPart {
 pub struct PlanPart {
     /// Identity of the plan: the same scenario and seed give the same hash.
     pub hash: String,
+    /// Identity of its votes alone: equal for the same burst under different zones.
+    pub tickets_hash: String,
     /// Viewers.
     pub viewers: u32,
     /// Planned votes.

@@ -89,12 +89,13 @@ fn votes(out: &mut String, report: &Report) {
         line(
             out,
             &format!(
-                "Ledger   lost {} · duplicated {} · phantom {} · miscounted {} · late {} · came again {}",
+                "Ledger   lost {} · duplicated {} · phantom {} · miscounted {} · late {} · early {} · came again {}",
                 figure(ledger.lost),
                 figure(ledger.duplicated),
                 figure(ledger.phantom),
                 figure(ledger.miscounted),
                 figure(ledger.late),
+                figure(ledger.early),
                 figure(ledger.repeated)
             ),
         );
@@ -123,8 +124,8 @@ fn votes(out: &mut String, report: &Report) {
 fn latency(out: &mut String, report: &Report) {
     let mut table = plain(&["Latency, ms", "count", "p50", "p90", "p99", "p99.9", "max"]);
     let names = [
-        ("response (plan → accepted)", &report.latency_ms.response),
-        ("service  (sent → answered)", &report.latency_ms.service),
+        ("response (plan → accepted votes)", &report.latency_ms.response),
+        ("service  (sent → answered attempts)", &report.latency_ms.service),
         ("lateness (ours)", &report.latency_ms.lateness),
     ];
     for (name, q) in names {
@@ -147,16 +148,20 @@ fn skew(out: &mut String, report: &Report) {
         None => line(out, "Skew     no vote was sent"),
         Some(skew) => {
             let k = report.proxies.len();
+            let times = |peak: Option<f64>| peak.map_or_else(|| "?".into(), |peak| format!("{peak:.2} ×"));
+            let share = skew.busiest_share.map_or_else(String::new, |share| format!(" ({:.0} % of the votes)", share * 100.0));
             line(
                 out,
                 &format!(
-                    "Skew     busiest proxy: {:.2} × its even share in all, {:.2} × in its worst second ({:.0} % of the votes), {:.2} × in its worst 5 s",
+                    "Skew     busiest proxy: {:.2} × its even share in all, {} in its worst second{share}, {} in its worst 5 s",
                     skew.total,
-                    skew.peak_1s,
-                    skew.busiest_share * 100.0,
-                    skew.peak_5s
+                    times(skew.peak_1s),
+                    times(skew.peak_5s)
                 ),
             );
+            if skew.peak_1s.is_none() {
+                line(out, "         (?: no second was busy enough to tell skew from chance)");
+            }
             line(out, &format!("         {k} proxies did the work of {:.1}", skew.effective_proxies));
         }
     }
@@ -164,11 +169,10 @@ fn skew(out: &mut String, report: &Report) {
         line(
             out,
             &format!(
-                "Limits   per proxy: {} connections; {} requests at each of {} web servers ({}), which carries {:.0} votes/s",
+                "Limits   per proxy: {} connections; {} requests at each of {} web servers, which carries {:.0} votes/s",
                 thousands(limits.connections.into()),
-                limits.per_server,
-                limits.web_servers,
                 limits.per_server_computed,
+                limits.web_servers,
                 limits.votes_per_s
             ),
         );
@@ -202,7 +206,7 @@ pub(super) fn telling_second(report: &Report) -> Option<String> {
 fn proxies(out: &mut String, report: &Report) {
     let mut table = plain(&[
         "Proxy",
-        "DNS named",
+        "DNS first",
         "opened",
         "peak open",
         "sent",
