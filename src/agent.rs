@@ -20,13 +20,16 @@ pub(crate) fn allowed(networks: &[Network]) -> AllowList {
     if networks.is_empty() { AllowList::default() } else { AllowList::new(networks.to_vec()) }
 }
 
+/// How long a comparison may take from one run to the next.
+const BETWEEN_RUNS: Duration = Duration::from_secs(60);
+
 pub(crate) fn agent(args: cli::Agent) -> Result<ExitCode, Problem> {
     let token = args.token_file.as_ref().map(|file| {
         fs::read_to_string(file).map(|text| text.trim().to_owned()).map_err(|error| {
             Problem::usage(format!("--token-file {}: {error}\n  needed: a readable file with the coordinator's token\n  fix:    copy it from the coordinator's machine", file.display()))
         })
     });
-    let options = JoinOptions {
+    let mut options = JoinOptions {
         token: token.transpose()?,
         allowed: allowed(&args.allow),
         sources: (!args.sources.is_empty()).then_some(args.sources),
@@ -40,15 +43,24 @@ pub(crate) fn agent(args: cli::Agent) -> Result<ExitCode, Problem> {
     if !args.quiet {
         say::note(&format!("joining {}", args.join));
     }
-    match runtime.block_on(join(&args.join, options, Clock::start())) {
-        Ok(()) => {}
-        // A local agent's coordinator has just told the user itself.
-        Err(SessionError::Aborted(_)) if args.quiet => return Ok(ExitCode::from(3)),
-        Err(error @ SessionError::Endpoint(_)) => return Err(Problem::usage(error)),
-        Err(error) => return Err(Problem::unknown(error)),
-    }
-    if !args.quiet {
-        say::note("done: this agent's share is with the coordinator");
+    let mut played = 0_u32;
+    loop {
+        match runtime.block_on(join(&args.join, options.clone(), Clock::start())) {
+            Ok(()) => {}
+            // A local agent's coordinator has just told the user itself.
+            Err(SessionError::Aborted(_)) if args.quiet => return Ok(ExitCode::from(3)),
+            Err(SessionError::NoCoordinator { .. }) if played > 0 => break,
+            Err(error @ SessionError::Endpoint(_)) => return Err(Problem::usage(error)),
+            Err(error) => return Err(Problem::unknown(error)),
+        }
+        played += 1;
+        if !args.quiet {
+            say::note("done: this agent's share is with the coordinator");
+        }
+        if !args.stay {
+            break;
+        }
+        options.patience = BETWEEN_RUNS;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,9 @@ use crate::problem::Problem;
 /// How long one of our carriers waits for its upstream, each time.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often an authoritative server of a live name is asked before a run: enough to see most of a few dozen addresses.
+const PROBES: u16 = 48;
+
 /// The carriers of one run.
 pub(crate) struct Carriers {
     /// Where each listens, by its position in the scenario.
@@ -48,6 +51,7 @@ impl Carriers {
             )
             .await;
             let started = started.map_err(Problem::usage)?;
+            started.serve_only(&dns.name).map_err(Problem::usage)?;
             addresses.push(started.address());
             own.push(started);
         }
@@ -68,15 +72,20 @@ impl Carriers {
         let question = Question::new(&dns.name, Kind::A).map_err(Problem::usage)?;
         let name = dns.name.trim_end_matches('.');
         let mut found = Vec::new();
+        // An authority that draws one address per answer shows its others only when it is asked again.
+        let times = if authority.is_none() && !recursion { PROBES } else { 1 };
         for server in servers {
-            let reply = stub::ask(server, &question, id(server), dns.timeout, dns.attempts, recursion).await.map_err(|error| {
-                Problem::usage(format!(
-                    "dns: {name} cannot be resolved at {server}: {error}\n  needed: at least one IPv4 address\n  fix:    correct dns.name or the servers in the scenario; try `dig @{} -p {} {name} A`",
-                    server.ip(),
-                    server.port()
-                ))
-            })?;
-            found.extend(reply.addresses);
+            for time in 0..times {
+                let asked = stub::ask(server, &question, id(server, time), dns.timeout, dns.attempts, recursion).await;
+                let reply = asked.map_err(|error| {
+                    Problem::usage(format!(
+                        "dns: {name} cannot be resolved at {server}: {error}\n  needed: at least one IPv4 address\n  fix:    correct dns.name or the servers in the scenario; try `dig @{} -p {} {name} A`",
+                        server.ip(),
+                        server.port()
+                    ))
+                })?;
+                found.extend(reply.addresses);
+            }
         }
         found.sort_unstable();
         found.dedup();
@@ -100,6 +109,6 @@ impl Carriers {
 }
 
 /// An id for the probe's query. It need not be secret: the answer decides only whether to go on.
-fn id(server: SocketAddr) -> u16 {
-    server.port() ^ 0x5642
+fn id(server: SocketAddr, time: u16) -> u16 {
+    (server.port() ^ 0x5642).wrapping_add(time)
 }

@@ -19,12 +19,18 @@ pub(crate) fn check(args: cli::Check) -> Result<ExitCode, Problem> {
     let overrides = Overrides { viewers: args.viewers, seed: args.seed, zone: None };
     let plan = Source::read(&args.scenario)?.plan(overrides)?;
     let agents = fleet::size(&plan, None)?;
+    if let Some(file) = &plan.scenario.target.ca_file {
+        std::fs::metadata(file).map_err(|error| {
+            Problem::usage(format!("target.ca_file: {file}: {error}\n  needed: a PEM file, at this path on every agent's machine\n  fix:    correct the path, or leave it out to trust the system's certificates"))
+        })?;
+    }
     let mut out = words(&plan, agents);
     let checks = machine(&plan, agents);
     table(&mut out, &checks);
     let failed = checks.iter().any(|check| check.status == CheckStatus::Bad);
     if plan.scenario.stage.is_none() {
         let addresses = runtime()?.block_on(Carriers::probe(&plan.scenario, None))?;
+        crate::rehearsal::refuse_strangers(&addresses, &args.allow)?;
         let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         line(&mut out, &format!("dns        {} is now at {}", plan.scenario.dns.name, addresses.join(", ")));
     }

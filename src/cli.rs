@@ -69,7 +69,7 @@ pub(crate) struct Rehearse {
     /// Start this many local agent processes [default: what the audience and this machine's file limit need]
     #[arg(long, value_name = "N", conflicts_with = "wait_for", allow_negative_numbers = true)]
     pub(crate) agents: Option<u32>,
-    /// Start no agent here, but wait for this many to join from elsewhere
+    /// Start no agent here, but wait for this many to join from elsewhere (for `compare`, agents started with --stay)
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) wait_for: Option<u32>,
     /// Listen here for agents; addresses other than loopback need --token-file
@@ -134,6 +134,9 @@ pub(crate) struct Agent {
     /// Address to connect from; repeat it for each [default: the scenario's, or automatic]
     #[arg(long = "source", value_name = "ADDR")]
     pub(crate) sources: Vec<std::net::IpAddr>,
+    /// Join again after each run, for a `compare` that waits for agents; ends when no coordinator is back within 60 s
+    #[arg(long)]
+    pub(crate) stay: bool,
     /// No progress on standard error
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -154,6 +157,9 @@ pub(crate) struct Stage {
 pub(crate) struct Check {
     /// The scenario file (TOML)
     pub(crate) scenario: PathBuf,
+    /// Networks that local agents may send votes to; repeat it for each [default: 127.0.0.0/8 and ::1/128]
+    #[arg(long = "allow", value_name = "NETWORK")]
+    pub(crate) allow: Vec<Network>,
     /// Check for this many viewers instead of the scenario's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = viewers())]
     pub(crate) viewers: Option<u32>,

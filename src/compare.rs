@@ -22,6 +22,11 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
         zones.iter().map(|zone| source.plan(Overrides { viewers: rehearse.viewers, seed: rehearse.seed, zone: Some(*zone) }));
     let plans = plans.collect::<Result<Vec<_>, _>>()?;
     let token = token(&rehearse)?;
+    if rehearse.wait_for.is_some() && rehearse.listen.port() == 0 {
+        return Err(Problem::usage(
+            "--wait-for: found no fixed port to join at\n  needed: one that stays the same from zone to zone\n  fix:    --listen 127.0.0.1:7400, and agents started with --stay",
+        ));
+    }
     let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));
     let dir = directory(&rehearse, &name);
     let (comparison, kept) = runtime()?.block_on(async {

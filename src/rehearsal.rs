@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::mpsc;
+use voteburst_agent::Network;
 use voteburst_burst::ledger::Ballot;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scenario;
@@ -111,8 +111,8 @@ pub(crate) fn token(args: &Rehearse) -> Result<Option<Token>, Problem> {
 }
 
 /// Local agents would refuse to send a vote outside of their networks; better to say so before anything starts.
-fn refuse_strangers(found: &[IpAddr], args: &Rehearse) -> Result<(), Problem> {
-    let allowed = crate::agent::allowed(&args.allow);
+pub(crate) fn refuse_strangers(found: &[IpAddr], allow: &[Network]) -> Result<(), Problem> {
+    let allowed = crate::agent::allowed(allow);
     let Some(stranger) = found.iter().find(|address| !allowed.allows(**address)) else { return Ok(()) };
     Err(Problem::usage(format!(
         "the name leads to {stranger}, where agents may not send votes\n  needed: addresses on the agents' allow-list, which is loopback unless told otherwise\n  fix:    --allow {stranger}/{} if that proxy is yours to rehearse on; a burst is an attack on anybody else's",
@@ -166,7 +166,7 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let authority = stage.as_ref().map(|stage| stage.authority.address());
     let found = Carriers::probe(&plan.scenario, authority).await?;
     if args.wait_for.is_none() {
-        refuse_strangers(&found, args)?;
+        refuse_strangers(&found, &args.allow)?;
     }
     let carriers = Carriers::start(&plan.scenario, authority, args.listen.ip()).await?;
     let local = match args.wait_for {
@@ -194,7 +194,13 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         None => None,
     };
     let carriers = carriers.stop().await;
-    Ok(write(&directory, plan, &conducted, run, &started, counted, carriers))
+    let (stage, ballots) =
+        counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
+    let mut record = conducted.record(&plan, run, &started, stage, Some(carriers));
+    if plan.scenario.stage.is_none() {
+        record.fronts = found;
+    }
+    Ok(write(&directory, Evidence { record, plan, snapshots: conducted.snapshots, ballots }))
 }
 
 /// The burst was played, but what the ballot box counted is lost: the rest is kept and shown as the part that it is.
@@ -247,25 +253,14 @@ fn front(proxy: &ProxyCounters) -> FrontFacts {
 }
 
 /// Writes everything down and works out the report from it. What cannot be written is said; the result is shown all the same.
-fn write(
-    directory: &RunDirectory,
-    plan: Arc<Plan>,
-    conducted: &Conducted,
-    run: u64,
-    started: &str,
-    counted: Option<Counted>,
-    carriers: Value,
-) -> Played {
-    let (stage, ballots) =
-        counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
-    let record = conducted.record(&plan, run, started, stage, Some(carriers));
+fn write(directory: &RunDirectory, evidence: Evidence) -> Played {
     let kept = || {
-        directory.write_record(&record)?;
-        conducted.snapshots.iter().try_for_each(|snapshot| directory.write_snapshot(snapshot))?;
-        ballots.as_ref().map_or(Ok(()), |ballots| directory.write_ballots(ballots))
+        directory.write_record(&evidence.record)?;
+        evidence.snapshots.iter().try_for_each(|snapshot| directory.write_snapshot(snapshot))?;
+        evidence.ballots.as_ref().map_or(Ok(()), |ballots| directory.write_ballots(ballots))
     };
     let kept = kept();
-    let report = Report::of_evidence(&Evidence { record, plan, snapshots: conducted.snapshots.clone(), ballots });
+    let report = Report::of_evidence(&evidence);
     let kept = kept.and_then(|()| crate::report::write(directory.path(), &report));
     if let Err(problem) = &kept {
         say::error(problem);

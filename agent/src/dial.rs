@@ -153,7 +153,7 @@ impl Dialler {
         let failed = |class, what: String| DialError { address, class, what };
         if !self.allowed.allows(address) {
             let what = "the address is not on this agent's allow-list; start the agent with --allow for its network".into();
-            return Err(failed(Failure::LocalLimit, what));
+            return Err(failed(Failure::NotAllowed, what));
         }
         match timeout(self.connect_timeout, self.connect(viewer, address)).await {
             Ok(Ok(conn)) => Ok(conn),
@@ -243,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_outside_the_allow_list_is_never_dialled() {
         let error = dialler(80, &[]).open(0, &["192.0.2.1".parse().unwrap()]).await.unwrap_err();
-        assert_eq!(error.class, Failure::LocalLimit);
+        assert_eq!(error.class, Failure::NotAllowed);
         assert!(error.to_string().contains("allow-list"), "{error}");
     }
 

@@ -21,8 +21,8 @@ const PIECE: usize = 8 * 1_024;
 
 /// Why an attempt was not the accepted one.
 enum Stop {
-    /// It failed, and was counted.
-    Failed(Failure),
+    /// It failed, and was counted; what that says of the vote.
+    Failed(Failure, Fate),
     /// The agent drains, so it did not begin.
     Drained,
 }
@@ -39,8 +39,8 @@ pub(crate) async fn cast(worker: &Worker, me: u32, held: &mut Option<Held>, due:
         match vote.attempt(held, now).await {
             Ok(()) => fate = Fate::Accepted,
             Err(Stop::Drained) => {}
-            Err(Stop::Failed(class)) => {
-                fate = fate.max(class.fate());
+            Err(Stop::Failed(class, said)) => {
+                fate = fate.max(said);
                 if let Some(again) = vote.before_next(class, held).await {
                     now = again;
                     continue;
@@ -121,7 +121,16 @@ impl Vote<'_> {
                 Ok(())
             }
             Ok(answer) => Err(self.fail(place, Failure::of_status(answer.status), now)),
-            Err(class) => Err(self.fail(place, class, now)),
+            Err(class) => {
+                self.fail(place, class, now);
+                // Whether bytes left decides: what went wrong on this machine after that may still have been counted.
+                let said = match (class.fate(), sent) {
+                    (Fate::NeverSent, Some(_)) => Fate::Unknown,
+                    (Fate::Unknown, None) => Fate::NeverSent,
+                    (said, _) => said,
+                };
+                Err(Stop::Failed(class, said))
+            }
         }
     }
 
@@ -151,7 +160,7 @@ impl Vote<'_> {
     fn fail(&mut self, place: Place, class: Failure, now: LocalTime) -> Stop {
         self.count_lateness(place);
         self.worker.record.borrow_mut().failed(place, class, now);
-        Stop::Failed(class)
+        Stop::Failed(class, class.fate())
     }
 
     fn count_lateness(&mut self, place: Place) {

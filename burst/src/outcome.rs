@@ -45,11 +45,13 @@ pub enum Failure {
     WindowClosed = 12,
     /// This machine ran out of descriptors, ports or memory: the generator's fault, never the target's.
     LocalLimit = 13,
+    /// The name led to an address outside of the agent's allow-list: nothing was sent there.
+    NotAllowed = 14,
 }
 
 impl Failure {
     /// How many classes there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// Every class, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -67,6 +69,7 @@ impl Failure {
         Self::BadResponse,
         Self::WindowClosed,
         Self::LocalLimit,
+        Self::NotAllowed,
     ];
 
     /// The class of a status that the scenario does not accept. Statuses outside 100–599 are bad responses.
@@ -99,6 +102,7 @@ impl Failure {
             Self::BadResponse => "bad-response",
             Self::WindowClosed => "window-closed",
             Self::LocalLimit => "local-limit",
+            Self::NotAllowed => "not-allowed",
         }
     }
 
@@ -109,9 +113,13 @@ impl Failure {
     #[must_use]
     pub fn fate(self) -> Fate {
         match self {
-            Self::Dns | Self::Refused | Self::ConnectTimeout | Self::Tls | Self::WindowClosed | Self::LocalLimit => {
-                Fate::NeverSent
-            }
+            Self::Dns
+            | Self::Refused
+            | Self::ConnectTimeout
+            | Self::Tls
+            | Self::WindowClosed
+            | Self::LocalLimit
+            | Self::NotAllowed => Fate::NeverSent,
             Self::Reset | Self::StaleKeepAlive | Self::NoAnswer | Self::BadResponse => Fate::Unknown,
             Self::Status2xx | Self::Status3xx | Self::Status4xx | Self::Status5xx => Fate::Refused,
         }

@@ -72,8 +72,12 @@ pub enum Reason {
     Unsynchronised(f64, f64),
     /// Attempts that failed for lack of descriptors, ports or memory on the generator's side.
     LocalLimits(u64),
+    /// Attempts that were not made, for the name led outside of the agents' allow-lists.
+    NotAllowed(u64),
     /// Nobody voted: nothing was planned.
     NothingPlanned,
+    /// A live target's proxies are known by what DNS answered only: how many.
+    ProxiesByDns(usize),
     /// No ballot box was there to count votes independently.
     NotReconciled,
     /// Checks that failed before the run, which was forced all the same.
@@ -111,9 +115,10 @@ impl Reason {
             | Self::Late(..)
             | Self::Unsynchronised(..)
             | Self::LocalLimits(_)
+            | Self::NotAllowed(_)
             | Self::NothingPlanned
             | Self::Forced(_) => Effect::Unknown,
-            Self::NotReconciled => Effect::Note,
+            Self::NotReconciled | Self::ProxiesByDns(_) => Effect::Note,
         }
     }
 
@@ -133,6 +138,8 @@ impl Reason {
             Self::Late(..) => "late",
             Self::Unsynchronised(..) => "unsynchronised",
             Self::LocalLimits(_) => "local-limits",
+            Self::NotAllowed(_) => "not-allowed",
+            Self::ProxiesByDns(_) => "proxies-by-dns",
             Self::NothingPlanned => "nothing-planned",
             Self::NotReconciled => "not-reconciled",
             Self::Forced(_) => "forced",
@@ -164,6 +171,8 @@ impl Reason {
                 "put agents nearer to the coordinator, or raise thresholds.start_spread_max if you can live with it"
             }
             Self::LocalLimits(_) => "`voteburst check` names the limit and how to raise it",
+            Self::NotAllowed(_) => "start agents with --allow for the network of your proxies",
+            Self::ProxiesByDns(_) => "compare the proxy table with your own list: a proxy that DNS never named is missing there",
             Self::NothingPlanned => "raise audience.viewers or the questions' turnout",
             Self::NotReconciled => "rehearse on a [stage], or compare the backend's tally with `votes.accepted` by hand",
             Self::Forced(_) => "put right what the checks name",
@@ -210,6 +219,12 @@ impl fmt::Display for Reason {
             Self::LocalLimits(count) => {
                 write!(f, "{count} attempts failed for want of descriptors, ports or memory on the generator's side")
             }
+            Self::NotAllowed(count) => {
+                write!(f, "{count} attempts were not made: the name leads outside of the agents' allow-lists")
+            }
+            Self::ProxiesByDns(known) => {
+                write!(f, "DNS named {known} proxies: if there are more, the load was less even than the skew shown here")
+            }
             Self::NothingPlanned => write!(f, "no vote was planned"),
             Self::NotReconciled => {
                 write!(f, "no ballot box to reconcile with: lost, doubled and invented votes would not be seen")
@@ -238,6 +253,10 @@ pub struct Facts<'a> {
     pub connected: Option<f64>,
     /// Failed attempts of class `local-limit`.
     pub local_limits: u64,
+    /// Failed attempts of class `not-allowed`.
+    pub not_allowed: u64,
+    /// Of a live target, how many proxies DNS named.
+    pub proxies_by_dns: Option<usize>,
     /// Lost agents: name, why, share of the audience.
     pub lost: Vec<(String, String, f64)>,
     /// Why the run ended early, if it did.
@@ -268,6 +287,7 @@ impl Verdict {
         if !facts.ledger.reconciled {
             reasons.push(Reason::NotReconciled);
         }
+        reasons.extend(facts.proxies_by_dns.map(Reason::ProxiesByDns));
         let has = |effect| reasons.iter().any(|reason| reason.effect() == effect);
         let outcome = if has(Effect::FailAlways) {
             Outcome::Fail
@@ -313,6 +333,9 @@ fn unknown_reasons(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Reason> {
     );
     if facts.local_limits > 0 {
         reasons.push(Reason::LocalLimits(facts.local_limits));
+    }
+    if facts.not_allowed > 0 {
+        reasons.push(Reason::NotAllowed(facts.not_allowed));
     }
     reasons.extend(facts.forced.clone().map(Reason::Forced));
     reasons

@@ -1,5 +1,6 @@
 //! What is kept of a run beside the tallies: the words of `run.json`.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct RunRecord {
     pub seed: u64,
     /// The stage's zone policy; `None` for a live target.
     pub zone: Option<String>,
+    /// Of a live target, the addresses that DNS named before the run; those that got nothing count in the skew.
+    #[serde(default)]
+    pub fronts: Vec<IpAddr>,
     /// Every phase and when it began.
     pub phases: Vec<PhaseRecord>,
     /// T0 on the fleet's clock, in nanoseconds; `None` when nothing was fired.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
@@ -18,6 +18,7 @@ use voteburst_burst::cache::{Cache, CacheModel, CachedAnswer, Lookup};
 use voteburst_burst::draw::{Stream, draw};
 
 use crate::clock::Opened;
+use crate::name::NotAName;
 use crate::server::{Answers, Running, Said, negative};
 use crate::stub::{self, AskError, Kind, Question, Reply};
 
@@ -71,6 +72,8 @@ struct Shared {
     each: Duration,
     seed: u64,
     opened: Opened,
+    /// The only name that is answered, once it is set.
+    only: OnceLock<LowerName>,
     state: Mutex<State>,
 }
 
@@ -98,7 +101,15 @@ impl Carrier {
             return Err(CarrierProblem::NoUpstream);
         }
         let state = State { cache: Cache::new(model, seed), in_flight: HashMap::new(), counters: CarrierCounters::default() };
-        let shared = Shared { upstreams, recursion_desired, each, seed, opened: Opened::now(), state: Mutex::new(state) };
+        let shared = Shared {
+            upstreams,
+            recursion_desired,
+            each,
+            seed,
+            opened: Opened::now(),
+            only: OnceLock::new(),
+            state: Mutex::new(state),
+        };
         let shared = Arc::new(shared);
         let running = Running::start(bind, Resolver(Arc::clone(&shared))).await;
         Ok(Self { running: running.map_err(|source| CarrierProblem::Bind { bind, source })?, shared })
@@ -108,6 +119,18 @@ impl Carrier {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.running.address
+    }
+
+    /// Answers REFUSED to every other name from now on: a carrier that others can reach must be no resolver for the world.
+    /// The first name stands.
+    ///
+    /// # Errors
+    /// When it is no DNS name.
+    pub fn serve_only(&self, name: &str) -> Result<(), NotAName> {
+        let name = crate::name::absolute(name)?;
+        // A second name is ignored, as documented.
+        let _ = self.shared.only.set(name.into());
+        Ok(())
     }
 
     /// What it counted so far.
@@ -227,6 +250,9 @@ impl Answers for Resolver {
             // A phone asks for addresses; everything else is somebody looking around.
             _ => return Said { code: ResponseCode::NotImp, ..said },
         };
+        if self.0.only.get().is_some_and(|only| only != info.query.name()) {
+            return Said { code: ResponseCode::Refused, ..said };
+        }
         let owner = info.query.original().name().clone();
         match self.0.resolve((info.query.name().clone(), kind), request.metadata.id).await {
             Err(code) => Said { code, ..said },

@@ -90,7 +90,7 @@ enum Part {
 }
 
 impl Text {
-    /// Cuts a text. A word of lower-case letters in braces is a placeholder; doubled braces around it stand for single ones.
+    /// Cuts a text. A word of letters, digits and underscores in braces is a placeholder; doubled braces around it stand for single ones.
     /// Any other brace, such as those of JSON, stands for itself. An unknown word is returned as the error.
     fn parse(text: &str) -> Result<Self, String> {
         let (mut parts, mut fixed, mut rest) = (Vec::new(), String::new(), text);
@@ -142,7 +142,8 @@ impl Text {
 
 fn word_then<'a>(end: &'static str) -> impl Fn(&'a str) -> Option<(&'a str, &'a str)> {
     move |text| {
-        let length = text.find(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|length| *length > 0)?;
+        let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|length| *length > 0)?;
+        text.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(())?;
         let (word, rest) = text.split_at(length);
         Some((word, rest.strip_prefix(end)?))
     }

@@ -34,6 +34,8 @@ fn sound(ledger: &Ledger) -> Facts<'_> {
         peak_open: 300,
         connected: Some(1.0),
         local_limits: 0,
+        not_allowed: 0,
+        proxies_by_dns: None,
         lost: Vec::new(),
         partial: None,
         forced: None,
@@ -88,12 +90,13 @@ fn limits_are_kept_at_their_very_edge() {
 fn what_was_not_seen_is_unknown_even_where_a_limit_was_broken() {
     let few = Ledger { accepted: 500, ..clean() };
     let none = Ledger { planned: 0, accepted: 0, ..clean() };
-    let cases: [(Facts<'_>, &str); 7] = [
+    let cases: [(Facts<'_>, &str); 8] = [
         (Facts { lost: vec![("agent 2".into(), "no word for 3 s".into(), 0.25)], ..sound(&few) }, "agent-lost"),
         (Facts { partial: Some("interrupted".into()), ..sound(&few) }, "partial"),
         (Facts { lateness_p99_ms: Some(101.0), ..sound(&few) }, "late"),
         (Facts { start_spread_ms: Some(101.0), ..sound(&few) }, "unsynchronised"),
         (Facts { local_limits: 1, ..sound(&few) }, "local-limits"),
+        (Facts { not_allowed: 1, ..sound(&few) }, "not-allowed"),
         (Facts { forced: Some("open files".into()), ..sound(&few) }, "forced"),
         (sound(&none), "nothing-planned"),
     ];

@@ -107,6 +107,7 @@ impl Conducted {
             tickets: plan.tickets,
             seed: scenario.seed,
             zone: scenario.stage.as_ref().map(|stage| stage.zone.to_string()),
+            fronts: Vec::new(),
             phases: self.phases.clone(),
             t0_ns: self.t0.map(|t0| t0.0),
             t0_kernel_ns: self.t0_kernel_ns,

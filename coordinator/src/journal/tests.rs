@@ -23,6 +23,7 @@ fn record_of(plan: &Plan) -> RunRecord {
         tickets: plan.tickets,
         seed: 7,
         zone: None,
+        fronts: vec![[127, 0, 0, 9].into()],
         phases: Vec::new(),
         t0_ns: Some(5),
         t0_kernel_ns: Some(6),

@@ -161,6 +161,8 @@ fn judge(
         peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
         connected,
         local_limits: total.total().failed[Failure::LocalLimit as usize].into(),
+        not_allowed: total.total().failed[Failure::NotAllowed as usize].into(),
+        proxies_by_dns: findings.plan.scenario.stage.is_none().then_some(proxies.len()),
         lost: lost
             .map(|agent| {
                 let why = agent.lost.clone().unwrap_or_else(|| "no final snapshot".into());

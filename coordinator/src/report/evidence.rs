@@ -27,7 +27,7 @@ impl Report {
     pub fn of_evidence(evidence: &Evidence) -> Self {
         let record = &evidence.record;
         let stage = record.stage.clone().and_then(|notes| serde_json::from_value::<StageNotes>(notes).ok()).unwrap_or_default();
-        let fronts: Vec<IpAddr> = stage.fronts.keys().copied().collect();
+        let fronts: Vec<IpAddr> = stage.fronts.keys().chain(&record.fronts).copied().collect();
         let (aborted, partial) = match &record.ended {
             Ended::Complete => (false, None),
             Ended::Partial { reason } => (false, Some(reason.clone())),

@@ -43,6 +43,7 @@ pub(super) fn resolve(draft: Draft, read: &dyn Fn(&str) -> io::Result<String>) -
             "ask fewer questions",
         ));
     }
+    check.fits_the_tally(&audience, &questions)?;
     let agents = check.agents(&words.agents)?;
     let thresholds = check.thresholds(&words.thresholds)?;
     let stage = words.stage.as_ref().map(|stage| check.stage(stage)).transpose()?;
@@ -159,6 +160,35 @@ impl Check<'_> {
         let name = key.rsplit('.').next().unwrap_or(key);
         let time = time.ok_or_else(|| self.places.problem(key, "nothing", "a time", format!("add {name} = \"10s\"")))?;
         self.time(key, time, Duration::from_micros(1), HOUR)
+    }
+
+    /// A tally keeps one hour of seconds, from the opening of the doors; five minutes of it are for what comes after the close.
+    fn fits_the_tally(&self, audience: &Audience, questions: &[Question]) -> Checked<()> {
+        let most = HOUR - Duration::from_secs(300);
+        let close =
+            questions.iter().map(|question| question.opens_at + question.window + question.grace).max().unwrap_or_default();
+        let found = audience.doors_open + close;
+        if found <= most {
+            return Ok(());
+        }
+        let text = |time| humantime::format_duration(time).to_string();
+        let found = format!("{} from the opening of the doors to the last close", text(found));
+        let fix = "rehearse a long show in parts, a scenario for each";
+        Err(self.places.problem("questions", found, format!("at most {}", text(most)), fix))
+    }
+
+    /// DNS counts TTLs in whole seconds; half of one would silently become another experiment.
+    fn whole_seconds(&self, key: &str, time: Duration) -> Checked<u32> {
+        if time.subsec_nanos() == 0 {
+            return Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+        }
+        let found = humantime::format_duration(time).to_string();
+        Err(self.places.problem(
+            key,
+            found,
+            "whole seconds, as DNS counts TTLs",
+            format!("the nearest is \"{}s\"", time.as_secs_f64().round()),
+        ))
     }
 
     fn whole_makes_sense(&self, words: &words::Words, target: &Target) -> Checked<()> {

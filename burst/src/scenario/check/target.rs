@@ -84,7 +84,7 @@ impl Check<'_> {
     pub(super) fn template(&self, problem: &TemplateProblem) -> ScenarioProblem {
         match problem {
             TemplateProblem::UnknownPlaceholder(place, word) => {
-                let fix = nearest(word, &PLACEHOLDERS).map_or_else(
+                let fix = nearest(&word.to_ascii_lowercase(), &PLACEHOLDERS).map_or_else(
                     || format!("write {{{{{word}}}}} if the vote really holds {{{word}}}"),
                     |near| format!("did you mean {{{near}}}? Write {{{{{word}}}}} if the vote really holds {{{word}}}"),
                 );

@@ -38,8 +38,11 @@ impl Check<'_> {
         let (day, most) = (Duration::from_secs(86_400), Duration::from_secs(86_400 * 7));
         let ttl_min = self.time("carriers.ttl_min", words.ttl_min, Duration::ZERO, day)?;
         let ttl_max = self.time("carriers.ttl_max", words.ttl_max, ttl_min, most)?;
-        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-        let cache = CacheModel { ttl_min_s: seconds(ttl_min), ttl_max_s: seconds(ttl_max), order: words.order };
+        let cache = CacheModel {
+            ttl_min_s: self.whole_seconds("carriers.ttl_min", ttl_min)?,
+            ttl_max_s: self.whole_seconds("carriers.ttl_max", ttl_max)?,
+            order: words.order,
+        };
         let list =
             shares.iter().enumerate().map(|(index, share)| Carrier { share: *share, resolver: resolvers.get(index).copied() });
         Ok(Carriers { list: list.collect(), cache })
@@ -106,7 +109,7 @@ impl Check<'_> {
         let ttl = self.time("stage.ttl", words.ttl, Duration::ZERO, Duration::from_secs(172_800))?;
         Ok(Stage {
             zone: words.zone,
-            ttl_s: ttl.as_secs() as u32,
+            ttl_s: self.whole_seconds("stage.ttl", ttl)?,
             window: time("window", words.window)?,
             weights,
             proxies,
