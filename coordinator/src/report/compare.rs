@@ -18,7 +18,7 @@ pub struct Comparison {
     pub runs: Vec<ComparedRun>,
     /// Zones that were asked for but not played to an end.
     pub missing: Vec<String>,
-    /// The zone to take: the passing one with the fewest complaints, then the quickest. `null` when none passed, and when
+    /// The zone to take: the passing one with the fewest complaints, then the most even, then the quickest. `null` when none passed, and when
     /// any zone was not played or proved nothing: it may be the better one.
     pub winner: Option<String>,
     /// Why, a sentence for each zone.
@@ -40,9 +40,11 @@ impl Comparison {
     pub fn of(reports: Vec<Report>, missing: Vec<String>) -> Self {
         let passed = reports.iter().filter(|report| report.verdict.outcome == Outcome::Pass);
         let best = passed.min_by(|a, b| {
-            let key = |report: &Report| (report.votes.complaints, report.latency_ms.response.p99.unwrap_or(f64::INFINITY));
-            let ((complaints_a, p99_a), (complaints_b, p99_b)) = (key(a), key(b));
-            complaints_a.cmp(&complaints_b).then(p99_a.total_cmp(&p99_b))
+            // Among zones that pass, the more even one has more room for a larger show; milliseconds come last.
+            let skew = |report: &Report| report.skew.map_or(f64::INFINITY, |skew| skew.peak_1s.unwrap_or(skew.total));
+            let p99 = |report: &Report| report.latency_ms.response.p99.unwrap_or(f64::INFINITY);
+            let complaints = a.votes.complaints.cmp(&b.votes.complaints);
+            complaints.then(skew(a).total_cmp(&skew(b))).then(p99(a).total_cmp(&p99(b)))
         });
         let whole = missing.is_empty() && reports.iter().all(|report| report.verdict.outcome != Outcome::Unknown);
         let winner = best.filter(|_| whole).map(|report| report.zone.clone());
