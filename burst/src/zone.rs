@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::{Stream, below, draw};
+use crate::scenario::nearest;
 
 /// The most addresses in one multivalue answer (Route 53: "up to eight healthy records").
 pub const MULTIVALUE_MOST: usize = 8;
@@ -67,16 +68,14 @@ impl fmt::Display for ZonePolicy {
 #[error(
     "`{word}` is no zone policy{near}; needed one of {all}",
     word = .0,
-    near = nearest(.0),
+    near = probably_meant(.0),
     all = ZonePolicy::ALL.map(ZonePolicy::name).join(", ")
 )]
 pub struct UnknownPolicy(pub String);
 
 /// The policy that was probably meant, as a question, if any is alike.
-fn nearest(word: &str) -> String {
-    let alike = ZonePolicy::ALL.map(|policy| (strsim::jaro_winkler(word, policy.name()), policy));
-    let nearest = alike.into_iter().filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-    nearest.map_or_else(String::new, |(_, policy)| format!(", did you mean `{policy}`?"))
+fn probably_meant(word: &str) -> String {
+    nearest(word, &ZonePolicy::ALL.map(ZonePolicy::name)).map_or_else(String::new, |policy| format!(", did you mean `{policy}`?"))
 }
 
 impl FromStr for ZonePolicy {

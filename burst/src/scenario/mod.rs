@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use problem::ScenarioProblem;
+pub(crate) use problem::nearest;
 use stage::Stage;
 use template::RequestTemplate;
 

@@ -185,7 +185,7 @@ fn listed(words: &[String]) -> String {
 }
 
 /// The known word that is most like a mistyped one, if any is alike at all: two letters off, or with much of it in common.
-pub(super) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a (impl AsRef<str> + 'a)>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a (impl AsRef<str> + 'a)>) -> Option<&'a str> {
     known
         .into_iter()
         .map(AsRef::as_ref)

@@ -162,6 +162,11 @@ impl Check<'_> {
         self.time(key, time, Duration::from_micros(1), HOUR)
     }
 
+    /// The spread of a log-normal shape; an absent one is no number, which is refused like any other.
+    fn sigma(&self, key: &str, found: Option<f64>) -> Checked<f64> {
+        self.number(&format!("{key}.sigma"), found.unwrap_or(f64::NAN), 0.01, 5.0)
+    }
+
     /// A tally keeps one hour of seconds, from the opening of the doors; five minutes of it are for what comes after the close.
     fn fits_the_tally(&self, audience: &Audience, questions: &[Question]) -> Checked<()> {
         let most = HOUR - Duration::from_secs(300);

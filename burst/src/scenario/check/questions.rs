@@ -91,7 +91,7 @@ impl Check<'_> {
             }
             words::ShapeName::LogNormal => Shape::LogNormal {
                 median: self.given(&format!("{key}.median"), words.median)?,
-                sigma: self.number(&format!("{key}.sigma"), words.sigma.unwrap_or(f64::NAN), 0.01, 5.0)?,
+                sigma: self.sigma(key, words.sigma)?,
             },
             words::ShapeName::Trace => self.trace(key, words, window, read)?,
         };

@@ -137,7 +137,7 @@ impl Check<'_> {
             words::Distribution::Exponential => ServiceTime::Exponential { mean: mean()? },
             words::Distribution::LogNormal => ServiceTime::LogNormal {
                 median: self.given(&format!("{key}.median"), words.median)?,
-                sigma: self.number(&format!("{key}.sigma"), words.sigma.unwrap_or(f64::NAN), 0.01, 5.0)?,
+                sigma: self.sigma(key, words.sigma)?,
             },
         })
     }
