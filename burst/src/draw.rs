@@ -32,6 +32,14 @@ pub enum Stream {
     ServiceTime = 11,
     /// Where on loopback a stage sets itself up.
     StageAddress = 12,
+    /// In which order a phone tries the addresses of an answer.
+    PhoneOrder = 13,
+    /// Which of its unshared caches a carrier answers a query from.
+    CarrierCache = 14,
+    /// Which carriers stretch TTLs.
+    CarrierStretch = 15,
+    /// How old a carrier's answer already is when the doors open.
+    CarrierPhase = 16,
 }
 
 /// A uniform 64-bit value for the `number`th draw of a stream.

@@ -10,11 +10,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::draw::{Stream, draw, unit};
-use crate::phone::PhoneKind;
 use crate::scenario::Scenario;
 
 /// Version of the wire protocol and of the rules by which a plan is derived. Part of every plan hash.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// One planned vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +33,8 @@ pub struct Ticket {
 /// What is fixed about one viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Viewer {
-    /// The phone.
-    pub phone: PhoneKind,
+    /// The kind of phone, by position in the scenario's audience.
+    pub phone: u8,
     /// The carrier, by position in the scenario.
     pub carrier: u16,
     /// When the viewer opens the app, after the doors open.
@@ -76,7 +75,7 @@ impl Plan {
     /// Derives the plan. The same scenario gives the same plan on every machine.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        let phone_bounds = bounds(scenario.audience.phones.iter().map(|(_, share)| *share));
+        let phone_bounds = bounds(scenario.audience.phones.iter().map(|phone| phone.share));
         let carrier_bounds = bounds(scenario.carriers.list.iter().map(|carrier| carrier.share));
         let choice_bounds =
             scenario.questions.iter().map(|question| bounds(question.choices.iter().map(|choice| choice.share))).collect();
@@ -101,7 +100,7 @@ impl Plan {
         let Scenario { seed, audience, .. } = &self.scenario;
         let part = |stream| unit(draw(*seed, stream, u64::from(viewer)));
         Viewer {
-            phone: audience.phones[pick(&self.phone_bounds, part(Stream::Phone))].0,
+            phone: u8::try_from(pick(&self.phone_bounds, part(Stream::Phone))).unwrap_or(u8::MAX),
             carrier: u16::try_from(pick(&self.carrier_bounds, part(Stream::Carrier))).unwrap_or(u16::MAX),
             enters_after: audience.doors_open.mul_f64(part(Stream::Doors)),
         }

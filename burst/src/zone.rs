@@ -5,7 +5,7 @@
 //! configured"). The authority is a sampler without memory: caches ask it once per TTL and get independent draws.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -86,17 +86,71 @@ impl FromStr for ZonePolicy {
     }
 }
 
+/// Which addresses a query asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4: type A.
+    V4,
+    /// IPv6: type AAAA.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// What a zone knows of a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberState {
+    /// Its health check passes, or it has none.
+    #[default]
+    Healthy,
+    /// Its health check fails.
+    Unhealthy,
+    /// The zone does not hold it.
+    Absent,
+}
+
 /// One record of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The id that sets records of one name and type apart.
     pub set_id: String,
     /// The address it holds.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its weight under [`ZonePolicy::SingleAWeighted`].
     pub weight: u8,
-    /// Whether its health check says so.
-    pub healthy: bool,
+    /// Its state before T0, and until the first change.
+    pub state: MemberState,
+    /// What becomes of it when, after T0, in order of time.
+    pub changes: Vec<(Duration, MemberState)>,
+}
+
+impl Member {
+    /// A healthy member of weight 1 that stays so.
+    #[must_use]
+    pub fn new(set_id: String, address: IpAddr) -> Self {
+        Self { set_id, address, weight: 1, state: MemberState::Healthy, changes: Vec::new() }
+    }
+
+    fn state_at(&self, since_t0: Option<Duration>) -> MemberState {
+        let passed = self.changes.iter().take_while(|(at, _)| since_t0.is_some_and(|since| *at <= since));
+        passed.last().map_or(self.state, |(_, state)| *state)
+    }
+}
+
+/// When a query comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// After the zone was opened.
+    pub now: Duration,
+    /// After T0; `None` before.
+    pub since_t0: Option<Duration>,
 }
 
 /// Why there is no such zone.
@@ -126,11 +180,9 @@ pub struct Zone {
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The members answered, by position, in the order of the answer.
+    /// The members answered, by position, in the order of the answer; none when the zone holds none of the family.
     pub members: Vec<usize>,
-    /// Their addresses.
-    pub addresses: Vec<Ipv4Addr>,
-    /// Their TTL, in seconds.
+    /// The TTL of their records, in seconds.
     pub ttl_s: u32,
 }
 
@@ -164,39 +216,48 @@ impl Zone {
         &self.members
     }
 
-    /// The answer to the `query`th query, `now` after the zone was opened. The same arguments give the same answer.
+    /// The addresses of an answer, in its order.
     #[must_use]
-    pub fn answer(&self, query: u64, now: Duration) -> Answer {
-        let chosen = match self.policy {
-            ZonePolicy::SingleAWeighted => vec![self.by_weight(query)],
+    pub fn addresses(&self, answer: &Answer) -> Vec<IpAddr> {
+        answer.members.iter().map(|member| self.members[*member].address).collect()
+    }
+
+    /// The answer to the `query`th query for this family. The same arguments give the same answer.
+    #[must_use]
+    pub fn answer(&self, family: Family, query: u64, moment: Moment) -> Answer {
+        let state = |member: usize| self.members[member].state_at(moment.since_t0);
+        let of_family = |member: &usize| Family::of(self.members[*member].address) == family;
+        let present: Vec<usize> =
+            (0..self.members.len()).filter(of_family).filter(|member| state(*member) != MemberState::Absent).collect();
+        let ttl_s = if self.policy == ZonePolicy::LbAlias { LB_ALIAS_TTL_S } else { self.ttl_s };
+        if present.is_empty() {
+            return Answer { members: present, ttl_s };
+        }
+        // When none is healthy all count as healthy.
+        let healthy: Vec<usize> = present.iter().copied().filter(|member| state(*member) == MemberState::Healthy).collect();
+        let eligible = || if healthy.is_empty() { present.clone() } else { healthy.clone() };
+        let members = match self.policy {
+            ZonePolicy::SingleAWeighted => vec![self.by_weight(eligible(), query)],
             ZonePolicy::SingleAWindow => {
-                let healthy = self.healthy();
-                let window = now.as_nanos() / self.window.as_nanos();
-                vec![healthy[(window % healthy.len() as u128) as usize]]
+                let eligible = eligible();
+                let window = moment.now.as_nanos() / self.window.as_nanos();
+                vec![eligible[(window % eligible.len() as u128) as usize]]
             }
             ZonePolicy::Multivalue => {
-                let mut chosen = self.shuffled(self.healthy(), query);
+                let mut chosen = self.shuffled(eligible(), query);
                 chosen.truncate(MULTIVALUE_MOST);
                 chosen
             }
             // Route 53 has no health checks on simple records, and an alias names whatever nodes there are.
-            ZonePolicy::Simple | ZonePolicy::LbAlias => self.shuffled((0..self.members.len()).collect(), query),
+            ZonePolicy::Simple | ZonePolicy::LbAlias => self.shuffled(present, query),
         };
-        let ttl_s = if self.policy == ZonePolicy::LbAlias { LB_ALIAS_TTL_S } else { self.ttl_s };
-        Answer { addresses: chosen.iter().map(|member| self.members[*member].address).collect(), members: chosen, ttl_s }
-    }
-
-    /// The healthy members; all when none is, as Route 53 then treats all as healthy.
-    fn healthy(&self) -> Vec<usize> {
-        let healthy: Vec<usize> = (0..self.members.len()).filter(|member| self.members[*member].healthy).collect();
-        if healthy.is_empty() { (0..self.members.len()).collect() } else { healthy }
+        Answer { members, ttl_s }
     }
 
     /// Weight over the sum of weights, among healthy members of non-zero weight; those of weight zero only when no other
     /// is healthy; all equal when all weights are zero. With no health at all everybody counts as healthy, and a weight
     /// of zero still means "off".
-    fn by_weight(&self, query: u64) -> usize {
-        let healthy = self.healthy();
+    fn by_weight(&self, healthy: Vec<usize>, query: u64) -> usize {
         let weighted: Vec<usize> = healthy.iter().copied().filter(|member| self.members[*member].weight > 0).collect();
         let eligible = if weighted.is_empty() { healthy } else { weighted };
         let weight = |member: &usize| u64::from(self.members[*member].weight);
@@ -228,133 +289,4 @@ impl Zone {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn members(k: u8) -> Vec<Member> {
-        let member =
-            |i: u8| Member { set_id: format!("proxy-{i}"), address: Ipv4Addr::new(127, 0, 0, 11 + i), weight: 1, healthy: true };
-        (0..k).map(member).collect()
-    }
-
-    fn zone(policy: ZonePolicy, members: Vec<Member>) -> Zone {
-        Zone::new(policy, members, 5, Duration::from_secs(5), 42).unwrap()
-    }
-
-    /// How often each member came first in 15,000 answers.
-    fn firsts(zone: &Zone) -> Vec<u32> {
-        let mut counts = vec![0; zone.members().len()];
-        for query in 0..15_000 {
-            counts[zone.answer(query, Duration::ZERO).members[0]] += 1;
-        }
-        counts
-    }
-
-    /// Chi-square against equal shares; the bound is the 99.9 % quantile for 14 degrees of freedom or fewer.
-    fn even(counts: &[u32]) -> bool {
-        let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
-        counts.iter().map(|count| (f64::from(*count) - mean).powi(2) / mean).sum::<f64>() < 36.1
-    }
-
-    #[test]
-    fn weighted_answers_one_address_drawn_by_weight() {
-        assert!(even(&firsts(&zone(ZonePolicy::SingleAWeighted, members(15)))));
-        let mut uneven = members(3);
-        (uneven[0].weight, uneven[1].weight, uneven[2].weight) = (3, 1, 0);
-        let counts = firsts(&zone(ZonePolicy::SingleAWeighted, uneven));
-        // 15,000 · 3/4 with a standard deviation of 53; five of them.
-        assert!((10_985..=11_515).contains(&counts[0]) && counts[2] == 0, "{counts:?}");
-    }
-
-    #[test]
-    fn weights_of_zero_and_health_follow_the_rules_of_route_53() {
-        // Weights, health, and the members that may be answered.
-        let cases: [(&[u8], &[bool], &[usize]); 6] = [
-            (&[0, 0, 0], &[true, true, true], &[0, 1, 2]),
-            (&[1, 1, 1], &[true, false, true], &[0, 2]),
-            (&[1, 1, 1], &[false, false, false], &[0, 1, 2]),
-            (&[1, 1, 0], &[false, false, true], &[2]),
-            (&[1, 0, 0], &[true, true, true], &[0]),
-            (&[1, 0, 1], &[false, false, false], &[0, 2]),
-        ];
-        for (weights, health, expected) in cases {
-            let mut members = members(3);
-            for (member, (weight, healthy)) in members.iter_mut().zip(weights.iter().zip(health)) {
-                (member.weight, member.healthy) = (*weight, *healthy);
-            }
-            let counts = firsts(&zone(ZonePolicy::SingleAWeighted, members));
-            let answered: Vec<usize> = (0..3).filter(|member| counts[*member] > 0).collect();
-            assert_eq!(answered, expected, "weights {weights:?}, health {health:?}");
-        }
-    }
-
-    #[test]
-    fn the_window_moves_everybody_on_to_the_next_address() {
-        let zone = zone(ZonePolicy::SingleAWindow, members(15));
-        let at = |query, seconds| zone.answer(query, Duration::from_secs(seconds)).members;
-        for query in 0..100 {
-            assert_eq!((at(query, 0), at(query, 4), at(query, 5), at(query, 75)), (vec![0], vec![0], vec![1], vec![0]));
-        }
-        // A minute is twelve windows: twelve proxies get 5 s each, three idle, max/mean 15/12.
-        let mut seconds = [0; 15];
-        (0..60).for_each(|second| seconds[at(second, second)[0]] += 1);
-        assert_eq!((seconds.iter().filter(|s| **s == 0).count(), seconds.iter().max()), (3, Some(&5)));
-    }
-
-    #[test]
-    fn multivalue_answers_eight_distinct_healthy_addresses_evenly() {
-        let fifteen = zone(ZonePolicy::Multivalue, members(15));
-        assert!(even(&firsts(&fifteen)));
-        let answer = fifteen.answer(3, Duration::ZERO);
-        assert_eq!(answer.addresses.len(), 8);
-        let mut sick = members(15);
-        sick[..10].iter_mut().for_each(|member| member.healthy = false);
-        let mut five = zone(ZonePolicy::Multivalue, sick).answer(0, Duration::ZERO).members;
-        five.sort_unstable();
-        assert_eq!(five, [10, 11, 12, 13, 14]);
-        let none = members(15).into_iter().map(|member| Member { healthy: false, ..member }).collect();
-        assert_eq!(zone(ZonePolicy::Multivalue, none).answer(0, Duration::ZERO).members.len(), 8);
-    }
-
-    #[test]
-    fn a_load_balancer_alias_has_a_ttl_of_sixty_and_all_its_nodes() {
-        let answer = zone(ZonePolicy::LbAlias, members(3)).answer(0, Duration::ZERO);
-        assert_eq!((answer.ttl_s, answer.addresses.len()), (60, 3));
-    }
-
-    proptest! {
-        #[test]
-        fn an_answer_is_pure_and_holds_no_address_twice(policy in 0_usize..5, k in 1_u8..40, query in any::<u32>(), at in 0_u64..10_000) {
-            let zone = zone(ZonePolicy::ALL[policy], members(k));
-            let answer = zone.answer(query.into(), Duration::from_secs(at));
-            prop_assert_eq!(&answer, &zone.answer(query.into(), Duration::from_secs(at)));
-            let mut distinct = answer.addresses.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            prop_assert_eq!(distinct.len(), answer.addresses.len());
-            prop_assert!(!distinct.is_empty());
-        }
-    }
-
-    #[test]
-    fn zones_that_cannot_be_are_refused() {
-        let new = |members, ttl, window| Zone::new(ZonePolicy::Simple, members, ttl, window, 0).unwrap_err();
-        assert_eq!(new(vec![], 5, Duration::from_secs(1)), ZoneProblem::Members(0));
-        assert_eq!(new(members(101), 5, Duration::from_secs(1)), ZoneProblem::Members(101));
-        assert_eq!(new(members(1), 1 << 31, Duration::from_secs(1)), ZoneProblem::Ttl(1 << 31));
-        assert_eq!(new(members(1), 5, Duration::ZERO), ZoneProblem::Window);
-    }
-
-    #[test]
-    fn every_policy_is_read_by_its_name() {
-        for policy in ZonePolicy::ALL {
-            assert_eq!(policy.to_string().parse(), Ok(policy));
-        }
-        let refused = |word: &str| word.parse::<ZonePolicy>().unwrap_err().to_string();
-        let all = "needed one of single-a-weighted, single-a-window, multivalue, simple, lb-alias";
-        assert_eq!(refused("multi-value"), format!("`multi-value` is no zone policy, did you mean `multivalue`?; {all}"));
-        assert_eq!(refused("xyz"), format!("`xyz` is no zone policy; {all}"));
-    }
-}
+mod tests;

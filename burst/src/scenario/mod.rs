@@ -15,6 +15,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use problem::ScenarioProblem;
 pub(crate) use problem::nearest;
 use stage::Stage;
@@ -22,12 +24,12 @@ use template::RequestTemplate;
 
 use crate::cache::CacheModel;
 use crate::outcome::Failure;
-use crate::phone::PhoneKind;
+use crate::phone::{PhoneKind, PhoneModel};
 use crate::schedule::Shape;
 use crate::zone::ZonePolicy;
 
 /// The most viewers a scenario may have.
-pub const MOST_VIEWERS: u32 = 10_000_000;
+pub const MOST_VIEWERS: u32 = 50_000_000;
 
 /// A sound scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +64,21 @@ pub struct Audience {
     pub viewers: u32,
     /// Over how long they open the app before the first question.
     pub doors_open: Duration,
-    /// Kinds of phones with their shares, which sum to 1.
-    pub phones: Vec<(PhoneKind, f64)>,
+    /// Kinds of phones; their shares sum to 1.
+    pub phones: Vec<Phone>,
+}
+
+/// A kind of phone in an audience.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phone {
+    /// The word for it in reports.
+    pub name: String,
+    /// The preset, or that the scenario describes it.
+    pub kind: PhoneKind,
+    /// What it does.
+    pub model: PhoneModel,
+    /// Its share of the audience.
+    pub share: f64,
 }
 
 /// The DNS caches between the audience and the zone.
@@ -71,17 +86,47 @@ pub struct Audience {
 pub struct Carriers {
     /// Each carrier; the shares sum to 1.
     pub list: Vec<Carrier>,
-    /// How voteburst's own carriers cache.
-    pub cache: CacheModel,
+    /// What their caches hold when the doors open.
+    pub phase: Phase,
+    /// How long a carrier waits for the name's servers, each time.
+    pub upstream_timeout: Duration,
+    /// How often it asks each of them, in all.
+    pub upstream_attempts: u32,
 }
 
-/// One DNS cache and those behind it.
+/// One carrier and those behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Carrier {
     /// Its share of the audience.
     pub share: f64,
     /// A real resolver that stands in its place.
     pub resolver: Option<SocketAddr>,
+    /// How it caches.
+    pub cache: CacheModel,
+    /// How many caches it has that share nothing; each query meets one of them by chance.
+    pub caches: u16,
+    /// The network it tells the name's servers its phones are in (EDNS client subnet, RFC 7871).
+    pub client_subnet: Option<Subnet>,
+}
+
+/// What caches hold when the doors open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nothing: the name was not asked for before.
+    #[default]
+    Cold,
+    /// An answer of random age: the name is asked for all day.
+    Random,
+}
+
+/// A network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// An address in it.
+    pub address: IpAddr,
+    /// How many of its first bits tell the network.
+    pub prefix: u8,
 }
 
 /// The name that viewers resolve.
@@ -97,6 +142,10 @@ pub struct Dns {
     pub timeout: Duration,
     /// How often a phone asks, in all.
     pub attempts: u32,
+    /// Whether phones are in a network with IPv6 and ask for such addresses too, each as its kind does.
+    pub ipv6: bool,
+    /// The name of the production system, which must be of the same kind; see `voteburst dns --against`.
+    pub production_name: Option<String>,
 }
 
 /// Plain or encrypted.

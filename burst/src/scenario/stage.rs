@@ -1,12 +1,13 @@
 //! The stage of a scenario: how large a world to build on loopback, and which limits its proxies keep.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::draw::unit;
-use crate::zone::ZonePolicy;
+use crate::zone::{Member, MemberState, Zone, ZonePolicy, ZoneProblem};
 
 /// A small world on loopback: authoritative DNS, proxies with limits, web servers, a ballot box.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,45 @@ pub struct Stage {
     pub service_time: ServiceTime,
     /// How the ballot box counts.
     pub ballot_box: BallotRule,
+    /// The names that lead from the scenario's name to the addresses, each an alias (CNAME) of the next; empty: none.
+    pub aliases: Vec<String>,
+    /// What becomes of proxies in the zone during the burst.
+    pub changes: Vec<ZoneChange>,
+}
+
+/// A change of the zone on schedule. The proxy itself goes on: what changes is what DNS says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneChange {
+    /// When, after T0.
+    pub at: Duration,
+    /// Which proxy, by position from 0.
+    pub proxy: u16,
+    /// What it becomes.
+    pub becomes: Becomes,
+}
+
+/// What a proxy becomes in the zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Becomes {
+    /// Its health check passes.
+    Healthy,
+    /// Its health check fails.
+    Unhealthy,
+    /// The zone no longer holds it.
+    Removed,
+    /// The zone holds it from now on; when this is its first change, it did not before.
+    Added,
+}
+
+impl Becomes {
+    fn state(self) -> MemberState {
+        match self {
+            Self::Healthy | Self::Added => MemberState::Healthy,
+            Self::Unhealthy => MemberState::Unhealthy,
+            Self::Removed => MemberState::Absent,
+        }
+    }
 }
 
 impl Stage {
@@ -44,6 +84,25 @@ impl Stage {
     #[must_use]
     pub fn fronts(&self) -> u16 {
         if self.zone == ZonePolicy::LbAlias { self.lb_nodes } else { self.proxies }
+    }
+
+    /// The stage's zone over the addresses of its fronts.
+    ///
+    /// # Errors
+    /// Whatever [`Zone::new`] refuses.
+    pub fn zone(&self, addresses: &[IpAddr], seed: u64) -> Result<Zone, ZoneProblem> {
+        let member = |(number, address): (usize, &IpAddr)| {
+            let mut changes: Vec<_> = self.changes.iter().filter(|change| usize::from(change.proxy) == number).collect();
+            changes.sort_by_key(|change| change.at);
+            let comes_later = changes.first().is_some_and(|first| first.becomes == Becomes::Added);
+            Member {
+                weight: self.weights.get(number).copied().unwrap_or(1),
+                state: if comes_later { MemberState::Absent } else { MemberState::Healthy },
+                changes: changes.iter().map(|change| (change.at, change.becomes.state())).collect(),
+                ..Member::new(format!("proxy-{}", number + 1), *address)
+            }
+        };
+        Zone::new(self.zone, addresses.iter().enumerate().map(member).collect(), self.ttl_s, self.window, seed)
     }
 
     /// Requests one front may have at one web server: coefficient / number of fronts, rounded down, at least 1.

@@ -2,6 +2,8 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
+use crate::phone::{CacheScope, PickOrder, Racing, TtlRule};
+use crate::zone::MemberState;
 
 const SHOW: &str = include_str!("../../../scenarios/show.toml");
 const SMOKE: &str = include_str!("../../../scenarios/smoke.toml");
@@ -57,15 +59,30 @@ fn every_mistake_is_answered_with_its_place_and_a_way_out() {
     let cases: &[(&str, &str, &str, &[&str])] = &[
         ("viewers = 12_000", "viewrs = 12_000", "audience.viewrs", &["`viewrs`", "did you mean `viewers`?"]),
         ("[dns] ", "[dsn] ", "dsn", &["`dsn`", "did you mean `dns`?"]),
-        ("viewers = 12_000", "viewers = -5", "audience.viewers", &["-5", "from 1 to 10000000"]),
+        ("viewers = 12_000", "viewers = -5", "audience.viewers", &["-5", "from 1 to 50000000"]),
         ("viewers = 12_000", "viewers = 0", "audience.viewers", &["0", "the nearest that works is 1"]),
-        ("viewers = 12_000", "viewers = 1_000_000_000_000", "audience.viewers", &["the nearest that works is 10000000"]),
+        ("viewers = 12_000", "viewers = 1_000_000_000_000", "audience.viewers", &["the nearest that works is 50000000"]),
         ("viewers = 12_000", "viewers = \"many\"", "audience.viewers", &["string \"many\"", "a whole number"]),
         ("doors_open = \"10s\"", "doors_open = 12", "audience.doors_open", &["integer `12`"]),
         ("doors_open = \"10s\"", "doors_open = \"12 parsecs\"", "audience.doors_open", &["12 parsecs", "\"10s\""]),
-        ("share = 0.9 }", "share = 0.8 }", "audience.phones", &["sum to 0.9", "add 0.1"]),
-        ("share = 0.9 }", "share = nan }", "audience.phones", &["NaN"]),
-        ("kind = \"caching\"", "kind = \"cacheing\"", "audience.phones[0].kind", &["did you mean `caching`?"]),
+        ("share = 0.5 }", "share = 0.4 }", "audience.phones", &["sum to 0.9", "add 0.1"]),
+        ("share = 0.5 }", "share = nan }", "audience.phones", &["NaN"]),
+        ("kind = \"android-okhttp\"", "kind = \"android-okhtp\"", "audience.phones[0].kind", &["did you mean `android-okhttp`?"]),
+        ("kind = \"android-okhttp\"", "kind = \"custom\"", "audience.phones[0].kind", &["without a description"]),
+        ("kind = \"android-okhttp\"", "kind = \"ios-urlsession\"", "audience.phones[1]", &["twice", "add the shares up"]),
+        ("share = 0.4 }", "share = 0.4, custom = { ttl_rule = \"apple\" } }", "audience.phones[1].custom", &["not both"]),
+        ("ttl_min = \"0s\" ", "shares = [0.5, 0.2, 0.2, 0.1] ", "carriers.sizes", &["beside `shares`", "no effect"]),
+        ("sizes = \"zipf\" ", "sizes = \"equal\" ", "carriers.zipf_exponent", &["no exponent"]),
+        ("prefetch = 0.0", "prefetch = 10", "carriers.prefetch", &["from 0 to 0.99"]),
+        ("caches = 1 ", "client_subnets = [\"10.0.0.0/8\"]", "carriers.client_subnets", &["1 subnets for 4 carriers"]),
+        ("ipv6 = false", "production_name = \"a b\"", "dns.production_name", &["`a b`", "host name"]),
+        (
+            "proxies = 15 ",
+            "proxies = 15\nchanges = [{ at = \"1s\", proxy = 16, becomes = \"removed\" }]",
+            "stage.changes[0].proxy",
+            &["from 1 to 15"],
+        ),
+        ("proxies = 15 ", "proxies = 15\naliases = [\"a..b\"]", "stage.aliases[0]", &["`a..b`"]),
         ("anna = 0.45", "anna = 0.5", "questions[0].choices", &["sum to 1.05", "take away 0.05"]),
         ("count = 4 ", "count = 0 ", "carriers.count", &["the nearest that works is 1"]),
         ("{viewer}}'", "{viewr}}'", "target.body", &["{viewr}", "did you mean {viewer}?"]),
@@ -144,4 +161,43 @@ fn a_live_target_needs_somebody_who_knows_the_name() {
     assert!(parse(live).unwrap_err().to_string().contains("dig NS"));
     let asked = live.replace("attempts = 3  ", "authoritative = [\"192.0.2.53\"]\n");
     assert_eq!(parse(&asked).unwrap().dns.authoritative, ["192.0.2.53:53".parse().unwrap()]);
+}
+
+#[test]
+fn a_custom_phone_does_what_it_is_told() {
+    let custom = "kind = \"custom\", custom = { name = \"stick\", scope = \"none\", ttl_rule = \"fixed\", ttl = \"7s\", \
+                  racing = \"every\", delay = \"100ms\", order = \"shuffled\", families = \"ipv4-first\" }";
+    let scenario = parse(&with("kind = \"android-okhttp\"", custom)).unwrap();
+    let phone = &scenario.audience.phones[0];
+    assert_eq!((phone.name.as_str(), phone.model.ttl), ("stick", TtlRule::Fixed(7)));
+    assert_eq!(phone.model.racing, Racing::Every(Duration::from_millis(100)));
+    assert_eq!((phone.model.scope, phone.model.order), (CacheScope::None, PickOrder::Shuffled));
+    let missing = with("kind = \"android-okhttp\"", "kind = \"custom\", custom = { ttl_rule = \"at-least\" }");
+    assert_eq!(parse(&missing).unwrap_err().key, "audience.phones[0].custom.ttl");
+}
+
+#[test]
+fn carriers_are_sized_stretched_and_cached_as_written() {
+    let list = |line: &str, other: &str| parse(&with(line, other)).unwrap().carriers.list;
+    let top = list("caches = 1 ", "top_share = 0.7\ncaches = 3 ");
+    assert_eq!((top[0].share, top[0].caches, top.len()), (0.7, 3, 4));
+    assert!((top.iter().map(|carrier| carrier.share).sum::<f64>() - 1.0).abs() < 1e-12);
+    let stretched = list("ttl_min = \"0s\" ", "stretch = { share = 1.0, to = \"2days\" } ");
+    assert!(stretched.iter().all(|carrier| (carrier.cache.ttl_min_s, carrier.cache.ttl_max_s) == (172_800, 172_800)));
+    let some = list("count = 4 ", "stretch = { share = 0.25, to = \"1h\" }\ncount = 1000 ");
+    let count = some.iter().filter(|carrier| carrier.cache.ttl_min_s == 3_600).count();
+    // 250 of 1,000 with a standard deviation of 14; four of them.
+    assert!((195..=305).contains(&count), "{count}");
+    let subnets = "client_subnets = [\"203.0.113.0/24\", \"2001:db8::/56\", \"198.51.100.0/24\", \"192.0.2.0/24\"]";
+    assert_eq!(list("caches = 1 ", subnets)[1].client_subnet.map(|subnet| subnet.prefix), Some(56));
+}
+
+#[test]
+fn a_proxy_that_is_added_later_is_not_in_the_zone_before() {
+    let changes = "proxies = 15\nchanges = [{ at = \"20s\", proxy = 2, becomes = \"added\" }, { at = \"20s\", proxy = 1, becomes = \"removed\" }]";
+    let stage = parse(&with("proxies = 15 ", changes)).unwrap().stage.unwrap();
+    let addresses: Vec<IpAddr> = (1..=15).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    let zone = stage.zone(&addresses, 1).unwrap();
+    let states: Vec<_> = zone.members()[..3].iter().map(|member| (member.state, member.changes.len())).collect();
+    assert_eq!(states, [(MemberState::Healthy, 1), (MemberState::Absent, 1), (MemberState::Healthy, 0)]);
 }

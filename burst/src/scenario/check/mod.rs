@@ -14,6 +14,8 @@ use super::{
 use crate::cache::CacheModel;
 use crate::schedule::{LEAST_INSIDE, Shape};
 
+mod carriers;
+mod phones;
 mod questions;
 mod target;
 mod world;
@@ -31,7 +33,7 @@ pub(super) fn resolve(draft: Draft, read: &dyn Fn(&str) -> io::Result<String>) -
     check.id("name", &words.name)?;
     let seed = u64::from(check.whole("seed", words.seed, 0, u32::MAX)?);
     let audience = check.audience(&words.audience)?;
-    let carriers = check.carriers(&words.carriers)?;
+    let carriers = check.carriers(&words.carriers, seed)?;
     let (target, host_name) = check.target(&words.target)?;
     let dns = check.dns(&words, &host_name)?;
     let questions = check.questions(&mut words.questions, read)?;

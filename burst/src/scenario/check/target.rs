@@ -4,11 +4,23 @@ use super::*;
 
 impl Check<'_> {
     pub(super) fn dns(&self, words: &words::Words, host: &str) -> Checked<Dns> {
-        let name = words.dns.name.as_deref().unwrap_or(host).trim_end_matches('.');
+        let key = if words.dns.name.is_some() { "dns.name" } else { "target.url" };
+        let name = self.host_name(key, words.dns.name.as_deref().unwrap_or(host))?;
+        let production = words.dns.production_name.as_deref().map(|name| self.host_name("dns.production_name", name));
+        let authoritative = self.sockets("dns.authoritative", &words.dns.authoritative)?;
+        let recursive = self.sockets("dns.recursive", &words.dns.recursive)?;
+        let timeout = self.time("dns.timeout", words.dns.timeout, Duration::from_millis(10), Duration::from_secs(60))?;
+        let attempts = self.whole("dns.attempts", words.dns.attempts, 1, 10)?;
+        let (ipv6, production_name) = (words.dns.ipv6, production.transpose()?);
+        Ok(Dns { name, authoritative, recursive, timeout, attempts, ipv6, production_name })
+    }
+
+    /// A host name, absolute and in small letters.
+    pub(super) fn host_name(&self, key: &str, found: &str) -> Checked<String> {
+        let name = found.trim_end_matches('.');
         let label = |label: &str| {
             (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
-        let key = if words.dns.name.is_some() { "dns.name" } else { "target.url" };
         if name.len() > 253 || !name.split('.').all(label) {
             return Err(self.places.problem(
                 key,
@@ -21,11 +33,7 @@ impl Check<'_> {
             let fix = "put the name that viewers' phones resolve; voteburst rehearses what DNS makes of it";
             return Err(self.places.problem(key, format!("the address {name}"), "a host name", fix));
         }
-        let authoritative = self.sockets("dns.authoritative", &words.dns.authoritative)?;
-        let recursive = self.sockets("dns.recursive", &words.dns.recursive)?;
-        let timeout = self.time("dns.timeout", words.dns.timeout, Duration::from_millis(10), Duration::from_secs(60))?;
-        let attempts = self.whole("dns.attempts", words.dns.attempts, 1, 10)?;
-        Ok(Dns { name: format!("{}.", name.to_ascii_lowercase()), authoritative, recursive, timeout, attempts })
+        Ok(format!("{}.", name.to_ascii_lowercase()))
     }
 
     pub(super) fn target(&self, words: &words::Target) -> Checked<(Target, String)> {

@@ -1,53 +1,12 @@
-//! Audience, carriers, agents, thresholds and the stage.
+//! Agents, thresholds and the stage.
 
 use super::*;
+use crate::scenario::stage::ZoneChange;
+
+/// The longest chain of aliases (unbound follows 11 links by default, `max-query-restarts`).
+const MOST_ALIASES: usize = 8;
 
 impl Check<'_> {
-    pub(super) fn audience(&self, words: &words::Audience) -> Checked<Audience> {
-        let viewers = self.whole("audience.viewers", words.viewers, 1, MOST_VIEWERS)?;
-        let doors_open = self.time("audience.doors_open", words.doors_open, Duration::from_millis(100), HOUR)?;
-        self.shares("audience.phones", words.phones.iter().map(|phone| phone.share))?;
-        let phones = words.phones.iter().map(|phone| (phone.kind, phone.share)).collect();
-        Ok(Audience { viewers, doors_open, phones })
-    }
-
-    pub(super) fn carriers(&self, words: &words::Carriers) -> Checked<Carriers> {
-        let resolvers = self.sockets("carriers.resolvers", words.resolvers.as_deref().unwrap_or_default())?;
-        let shares = match (&words.shares, &words.resolvers) {
-            (Some(shares), _) => shares.clone(),
-            (None, Some(_)) => equal(resolvers.len()),
-            (None, None) => {
-                let count = self.whole("carriers.count", words.count.unwrap_or(8), 1, 10_000)? as usize;
-                match words.sizes {
-                    words::Sizes::Equal => equal(count),
-                    words::Sizes::Zipf => zipf(count, self.number("carriers.zipf_exponent", words.zipf_exponent, 0.0, 5.0)?),
-                }
-            }
-        };
-        self.shares("carriers.shares", shares.iter().copied())?;
-        let counts = [words.count.map(|count| count.max(0) as usize), words.resolvers.as_ref().map(|_| resolvers.len())];
-        if let Some(other) = counts.into_iter().flatten().find(|count| *count != shares.len()) {
-            let found = format!("{} shares for {other} carriers", shares.len());
-            return Err(self.places.problem(
-                "carriers.shares",
-                found,
-                "one share for each carrier",
-                "leave `count` out, or make the numbers agree",
-            ));
-        }
-        let (day, most) = (Duration::from_secs(86_400), Duration::from_secs(86_400 * 7));
-        let ttl_min = self.time("carriers.ttl_min", words.ttl_min, Duration::ZERO, day)?;
-        let ttl_max = self.time("carriers.ttl_max", words.ttl_max, ttl_min, most)?;
-        let cache = CacheModel {
-            ttl_min_s: self.whole_seconds("carriers.ttl_min", ttl_min)?,
-            ttl_max_s: self.whole_seconds("carriers.ttl_max", ttl_max)?,
-            order: words.order,
-        };
-        let list =
-            shares.iter().enumerate().map(|(index, share)| Carrier { share: *share, resolver: resolvers.get(index).copied() });
-        Ok(Carriers { list: list.collect(), cache })
-    }
-
     pub(super) fn agents(&self, words: &words::Agents) -> Checked<Agents> {
         let sources = words.sources.iter().enumerate().map(|(index, text)| {
             text.parse().map_err(|_| {
@@ -121,7 +80,31 @@ impl Check<'_> {
             keep_alive_timeout: time("keep_alive_timeout", words.keep_alive_timeout)?,
             service_time: self.service("stage.service_time", &words.service_time)?,
             ballot_box: words.ballot_box,
+            aliases: self.aliases(&words.aliases)?,
+            changes: self.changes(&words.changes, proxies)?,
         })
+    }
+
+    fn aliases(&self, written: &[String]) -> Checked<Vec<String>> {
+        if written.len() > MOST_ALIASES {
+            let found = format!("a chain of {} aliases", written.len());
+            let needed = format!("at most {MOST_ALIASES}, as many as resolvers follow");
+            return Err(self.places.problem("stage.aliases", found, needed, "shorten the chain"));
+        }
+        let alias = |(index, name): (usize, &String)| self.host_name(&format!("stage.aliases[{index}]"), name);
+        written.iter().enumerate().map(alias).collect()
+    }
+
+    fn changes(&self, written: &[words::ZoneChange], proxies: u16) -> Checked<Vec<ZoneChange>> {
+        let change = |(index, change): (usize, &words::ZoneChange)| {
+            let key = format!("stage.changes[{index}]");
+            Ok(ZoneChange {
+                at: self.time(&format!("{key}.at"), change.at, Duration::ZERO, HOUR)?,
+                proxy: self.whole(&format!("{key}.proxy"), change.proxy, 1, proxies.into())? as u16 - 1,
+                becomes: change.becomes,
+            })
+        };
+        written.iter().enumerate().map(change).collect()
     }
 
     pub(super) fn service(&self, key: &str, words: &words::Service) -> Checked<ServiceTime> {
@@ -141,15 +124,4 @@ impl Check<'_> {
             },
         })
     }
-}
-
-fn equal(count: usize) -> Vec<f64> {
-    vec![1.0 / count.max(1) as f64; count]
-}
-
-/// Shares proportional to 1 / rank^exponent, largest first.
-fn zipf(count: usize, exponent: f64) -> Vec<f64> {
-    let raw: Vec<f64> = (1..=count).map(|rank| libm::pow(rank as f64, -exponent)).collect();
-    let sum: f64 = raw.iter().sum();
-    raw.into_iter().map(|size| size / sum).collect()
 }

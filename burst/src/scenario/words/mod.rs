@@ -1,28 +1,29 @@
 //! A scenario as it is written: the TOML words, nothing decided yet. Times are text such as `"1m 30s"`, numbers are
 //! wide enough to hold nonsense, so that the next step can say what is wrong with it.
 
+mod dns;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::stage::BallotRule;
-use crate::cache::CacheOrder;
+pub(super) use self::dns::{Audience, Carriers, Custom, Dns, Phone, RacingName, Sizes, Stretch, TtlName};
+use super::stage::{BallotRule, Becomes};
 use crate::outcome::Failure;
-use crate::phone::PhoneKind;
 use crate::zone::ZonePolicy;
 
 /// A duration written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time(pub(super) Duration);
+pub(in crate::scenario) struct Time(pub(in crate::scenario) Duration);
 
 impl Time {
-    pub(super) const fn seconds(seconds: u64) -> Self {
+    pub(in crate::scenario) const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    pub(super) const fn millis(millis: u64) -> Self {
+    pub(in crate::scenario) const fn millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }
 }
@@ -57,125 +58,53 @@ impl Serialize for Time {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Words {
-    pub(super) name: String,
-    pub(super) seed: i64,
-    pub(super) audience: Audience,
+pub(in crate::scenario) struct Words {
+    pub(in crate::scenario) name: String,
+    pub(in crate::scenario) seed: i64,
+    pub(in crate::scenario) audience: Audience,
     #[serde(default)]
-    pub(super) carriers: Carriers,
+    pub(in crate::scenario) carriers: Carriers,
     #[serde(default)]
-    pub(super) dns: Dns,
-    pub(super) target: Target,
-    pub(super) questions: Vec<Question>,
+    pub(in crate::scenario) dns: Dns,
+    pub(in crate::scenario) target: Target,
+    pub(in crate::scenario) questions: Vec<Question>,
     #[serde(default)]
-    pub(super) agents: Agents,
+    pub(in crate::scenario) agents: Agents,
     #[serde(default)]
-    pub(super) thresholds: Thresholds,
+    pub(in crate::scenario) thresholds: Thresholds,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stage: Option<Stage>,
+    pub(in crate::scenario) stage: Option<Stage>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Audience {
-    pub(super) viewers: i64,
-    #[serde(default = "ten_seconds")]
-    pub(super) doors_open: Time,
-    #[serde(default = "caching_phones")]
-    pub(super) phones: Vec<Phone>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Phone {
-    pub(super) kind: PhoneKind,
-    pub(super) share: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Sizes {
-    Zipf,
-    Equal,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Carriers {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) count: Option<i64>,
-    pub(super) sizes: Sizes,
-    pub(super) zipf_exponent: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) shares: Option<Vec<f64>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) resolvers: Option<Vec<String>>,
-    pub(super) ttl_min: Time,
-    pub(super) ttl_max: Time,
-    pub(super) order: CacheOrder,
-}
-
-impl Default for Carriers {
-    fn default() -> Self {
-        Self {
-            count: None,
-            sizes: Sizes::Zipf,
-            zipf_exponent: 1.0,
-            shares: None,
-            resolvers: None,
-            ttl_min: Time::seconds(0),
-            ttl_max: Time::seconds(86_400),
-            order: CacheOrder::Rotate,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Dns {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    pub(super) authoritative: Vec<String>,
-    pub(super) recursive: Vec<String>,
-    pub(super) timeout: Time,
-    pub(super) attempts: i64,
-}
-
-impl Default for Dns {
-    fn default() -> Self {
-        Self { name: None, authoritative: Vec::new(), recursive: Vec::new(), timeout: Time::seconds(2), attempts: 3 }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Target {
-    pub(super) url: String,
+pub(in crate::scenario) struct Target {
+    pub(in crate::scenario) url: String,
     #[serde(default = "post")]
-    pub(super) method: String,
+    pub(in crate::scenario) method: String,
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
+    pub(in crate::scenario) headers: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) body: String,
+    pub(in crate::scenario) body: String,
     #[serde(default = "ok")]
-    pub(super) accepted: Vec<i64>,
+    pub(in crate::scenario) accepted: Vec<i64>,
     #[serde(default = "ten_seconds")]
-    pub(super) connect_timeout: Time,
+    pub(in crate::scenario) connect_timeout: Time,
     #[serde(default = "ten_seconds")]
-    pub(super) response_timeout: Time,
+    pub(in crate::scenario) response_timeout: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ca_file: Option<String>,
+    pub(in crate::scenario) ca_file: Option<String>,
     #[serde(default)]
-    pub(super) retry: Retry,
+    pub(in crate::scenario) retry: Retry,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Retry {
-    pub(super) attempts: i64,
-    pub(super) backoff: Time,
-    pub(super) backoff_factor: f64,
-    pub(super) on: Vec<Failure>,
+pub(in crate::scenario) struct Retry {
+    pub(in crate::scenario) attempts: i64,
+    pub(in crate::scenario) backoff: Time,
+    pub(in crate::scenario) backoff_factor: f64,
+    pub(in crate::scenario) on: Vec<Failure>,
 }
 
 impl Default for Retry {
@@ -187,22 +116,22 @@ impl Default for Retry {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Question {
-    pub(super) id: String,
+pub(in crate::scenario) struct Question {
+    pub(in crate::scenario) id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) opens_at: Option<Time>,
-    pub(super) window: Time,
+    pub(in crate::scenario) opens_at: Option<Time>,
+    pub(in crate::scenario) window: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) grace: Option<Time>,
-    pub(super) arrivals: Arrivals,
+    pub(in crate::scenario) grace: Option<Time>,
+    pub(in crate::scenario) arrivals: Arrivals,
     #[serde(default = "one")]
-    pub(super) turnout: f64,
-    pub(super) choices: BTreeMap<String, f64>,
+    pub(in crate::scenario) turnout: f64,
+    pub(in crate::scenario) choices: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum ShapeName {
+pub(in crate::scenario) enum ShapeName {
     AllAtOnce,
     Uniform,
     ExponentialDecay,
@@ -212,27 +141,27 @@ pub(super) enum ShapeName {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Arrivals {
-    pub(super) shape: ShapeName,
+pub(in crate::scenario) struct Arrivals {
+    pub(in crate::scenario) shape: ShapeName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) mean: Option<Time>,
+    pub(in crate::scenario) mean: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) median: Option<Time>,
+    pub(in crate::scenario) median: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sigma: Option<f64>,
+    pub(in crate::scenario) sigma: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) file: Option<String>,
+    pub(in crate::scenario) file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) offsets_us: Option<Vec<u64>>,
+    pub(in crate::scenario) offsets_us: Option<Vec<u64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Agents {
-    pub(super) max_viewers: i64,
-    pub(super) sources: Vec<String>,
-    pub(super) gather_timeout: Time,
-    pub(super) arm_timeout: Time,
+pub(in crate::scenario) struct Agents {
+    pub(in crate::scenario) max_viewers: i64,
+    pub(in crate::scenario) sources: Vec<String>,
+    pub(in crate::scenario) gather_timeout: Time,
+    pub(in crate::scenario) arm_timeout: Time,
 }
 
 impl Default for Agents {
@@ -243,18 +172,18 @@ impl Default for Agents {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Thresholds {
-    pub(super) accepted_min: f64,
-    pub(super) complaints_max: f64,
-    pub(super) connected_min: f64,
+pub(in crate::scenario) struct Thresholds {
+    pub(in crate::scenario) accepted_min: f64,
+    pub(in crate::scenario) complaints_max: f64,
+    pub(in crate::scenario) connected_min: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) response_p99_max: Option<Time>,
+    pub(in crate::scenario) response_p99_max: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) busiest_share_max: Option<f64>,
+    pub(in crate::scenario) busiest_share_max: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) peak_open_max: Option<i64>,
-    pub(super) lateness_p99_max: Time,
-    pub(super) start_spread_max: Time,
+    pub(in crate::scenario) peak_open_max: Option<i64>,
+    pub(in crate::scenario) lateness_p99_max: Time,
+    pub(in crate::scenario) start_spread_max: Time,
 }
 
 impl Default for Thresholds {
@@ -274,7 +203,7 @@ impl Default for Thresholds {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Distribution {
+pub(in crate::scenario) enum Distribution {
     Constant,
     Exponential,
     LogNormal,
@@ -282,39 +211,51 @@ pub(super) enum Distribution {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Service {
-    pub(super) distribution: Distribution,
+pub(in crate::scenario) struct Service {
+    pub(in crate::scenario) distribution: Distribution,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) mean: Option<Time>,
+    pub(in crate::scenario) mean: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) median: Option<Time>,
+    pub(in crate::scenario) median: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sigma: Option<f64>,
+    pub(in crate::scenario) sigma: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Stage {
-    pub(super) zone: ZonePolicy,
+pub(in crate::scenario) struct Stage {
+    pub(in crate::scenario) zone: ZonePolicy,
     #[serde(default = "five_seconds")]
-    pub(super) ttl: Time,
+    pub(in crate::scenario) ttl: Time,
     #[serde(default = "five_seconds")]
-    pub(super) window: Time,
+    pub(in crate::scenario) window: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) weights: Option<Vec<i64>>,
-    pub(super) proxies: i64,
+    pub(in crate::scenario) weights: Option<Vec<i64>>,
+    pub(in crate::scenario) proxies: i64,
     #[serde(default = "three")]
-    pub(super) lb_nodes: i64,
-    pub(super) connection_limit: i64,
-    pub(super) web_servers: i64,
-    pub(super) web_server_coefficient: i64,
+    pub(in crate::scenario) lb_nodes: i64,
+    pub(in crate::scenario) connection_limit: i64,
+    pub(in crate::scenario) web_servers: i64,
+    pub(in crate::scenario) web_server_coefficient: i64,
     #[serde(default = "five_seconds")]
-    pub(super) queue_timeout: Time,
+    pub(in crate::scenario) queue_timeout: Time,
     #[serde(default = "minute")]
-    pub(super) keep_alive_timeout: Time,
-    pub(super) service_time: Service,
+    pub(in crate::scenario) keep_alive_timeout: Time,
+    pub(in crate::scenario) service_time: Service,
     #[serde(default)]
-    pub(super) ballot_box: BallotRule,
+    pub(in crate::scenario) ballot_box: BallotRule,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::scenario) aliases: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::scenario) changes: Vec<ZoneChange>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::scenario) struct ZoneChange {
+    pub(in crate::scenario) at: Time,
+    pub(in crate::scenario) proxy: i64,
+    pub(in crate::scenario) becomes: Becomes,
 }
 
 const fn ten_seconds() -> Time {
@@ -343,8 +284,4 @@ fn post() -> String {
 
 fn ok() -> Vec<i64> {
     vec![200]
-}
-
-fn caching_phones() -> Vec<Phone> {
-    vec![Phone { kind: PhoneKind::Caching, share: 1.0 }]
 }
