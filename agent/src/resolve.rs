@@ -10,7 +10,7 @@ use voteburst_burst::outcome::Failure;
 use voteburst_burst::phone::{CacheScope, PhoneKind, PhoneMemory};
 use voteburst_burst::plan::Viewer;
 use voteburst_burst::scenario::Dns;
-use voteburst_dns::stub::{AskError, Kind, NotAName, Question, ask};
+use voteburst_dns::stub::{AskError, Kind, NotAName, Query, Question, ask};
 
 use crate::clock::Clock;
 
@@ -107,7 +107,14 @@ impl Resolver {
         self.queries.set(number + 1);
         let id = (draw(self.seed, Stream::QueryId, number) >> 48) as u16;
         let carrier = self.carriers[usize::from(viewer.carrier)];
-        let asked = ask(carrier, &self.question, id, self.timeout, self.attempts, self.recursion_desired).await;
+        let query = Query {
+            id,
+            each: self.timeout,
+            attempts: self.attempts,
+            recursion_desired: self.recursion_desired,
+            client_subnet: None,
+        };
+        let asked = ask(carrier, &self.question, &query).await;
         let reply = asked.map_err(|error| NotResolved {
             class: if matches!(error, AskError::LocalLimit(_)) { Failure::LocalLimit } else { Failure::Dns },
             what: format!("{} at carrier {carrier}: {error}", self.name),

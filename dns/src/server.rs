@@ -24,6 +24,9 @@ const PORT_ATTEMPTS: u32 = 20;
 /// room for some 250 small packets by default; unbound.conf(5) advises the same size for busy servers (`so-rcvbuf: 4m`).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// The most bytes of a UDP packet with EDNS (RFC 6891): what passes most networks unfragmented (DNS flag day 2020).
+pub(crate) const EDNS_BYTES: u16 = 1_232;
+
 /// What one query is answered with.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
