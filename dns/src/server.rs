@@ -1,11 +1,12 @@
 //! A DNS server on one address, UDP and TCP on the same port, over hickory-server.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_proto::op::{MessageType, Metadata, ResponseCode};
-use hickory_proto::rr::rdata::SOA;
+use hickory_proto::op::{Edns, MessageType, Metadata, ResponseCode};
+use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
+use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{Name, RData, Record};
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
@@ -36,6 +37,17 @@ pub(crate) struct Said {
     pub(crate) answers: Vec<Record>,
     /// The SOA of a negative answer.
     pub(crate) authorities: Vec<Record>,
+    /// Where the servers of an answer are.
+    pub(crate) additionals: Vec<Record>,
+}
+
+/// The record of an address.
+pub(crate) fn holding(owner: Name, ttl_s: u32, address: IpAddr) -> Record {
+    let data = match address {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+    };
+    Record::from_rdata(owner, ttl_s, data)
 }
 
 /// The record that tells for how many seconds a negative answer about `name` may be kept (RFC 2308, section 3).
@@ -92,6 +104,19 @@ async fn bind_both(bind: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     Ok((udp, tcp))
 }
 
+/// The EDNS of an answer: the asker's flags, at most as many bytes as it takes, and its network with scope 0, for our
+/// answers hold for everybody (RFC 7871, section 7.2.1). Other options mean something that was not understood here.
+fn answered(asked: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(asked.max_payload().min(EDNS_BYTES));
+    *edns.flags_mut() = *asked.flags();
+    if let Some(EdnsOption::Subnet(subnet)) = asked.option(EdnsCode::Subnet) {
+        let told = ClientSubnet::new(subnet.addr(), subnet.source_prefix(), 0);
+        edns.options_mut().insert(EdnsOption::Subnet(told));
+    }
+    edns
+}
+
 struct Handler<A>(A);
 
 #[async_trait::async_trait]
@@ -104,11 +129,12 @@ impl<A: Answers> RequestHandler for Handler<A> {
         metadata.authoritative = said.authoritative;
         metadata.recursion_available = said.recursion;
         let mut builder = MessageResponseBuilder::from_message_request(request);
-        if let Some(edns) = &request.edns {
+        let edns = request.edns.as_ref().map(answered);
+        if let Some(edns) = &edns {
             // Without an OPT in the answer UDP is limited to 512 bytes (RFC 6891, section 6.2.5).
             builder.edns(edns);
         }
-        let message = builder.build(metadata, said.answers.iter(), &[], said.authorities.iter(), &[]);
+        let message = builder.build(metadata, said.answers.iter(), said.authorities.iter(), &[], said.additionals.iter());
         match response.send_response(message).await {
             Ok(info) => info,
             Err(error) => {
