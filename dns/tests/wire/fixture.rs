@@ -4,15 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, MessageType, OpCode, Query};
-use hickory_proto::rr::rdata::{A, CNAME};
+use hickory_proto::op::{Message, MessageType, OpCode, Query as Asked};
+use hickory_proto::rr::rdata::{A, CNAME, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::task::JoinHandle;
 use voteburst_burst::zone::{Member, Zone, ZonePolicy};
 use voteburst_dns::authority::Authority;
-use voteburst_dns::stub::{self, AskError, Kind, Question, Reply};
+use voteburst_dns::stub::{self, AskError, Kind, Query, Question, Reply};
 
 /// The name that all tests vote at.
 pub(crate) const NAME: &str = "vote.example";
@@ -30,7 +30,7 @@ pub(crate) fn proxy(number: u8) -> Ipv4Addr {
 
 /// A zone of so many healthy members of equal weight.
 pub(crate) fn zone(policy: ZonePolicy, members: u8, ttl_s: u32) -> Zone {
-    let member = |n| Member { set_id: format!("proxy-{n}"), address: proxy(n), weight: 1, healthy: true };
+    let member = |n| Member::new(format!("proxy-{n}"), proxy(n).into());
     // An hour: no test sees a second window.
     Zone::new(policy, (0..members).map(member).collect(), ttl_s, Duration::from_secs(3_600), 7).unwrap()
 }
@@ -43,9 +43,19 @@ pub(crate) fn question(kind: Kind) -> Question {
     Question::new(NAME, kind).unwrap()
 }
 
+/// A query without recursion and without a client's network.
+pub(crate) fn plain(id: u16, each: Duration, attempts: u32) -> Query {
+    Query { id, each, attempts, recursion_desired: false, client_subnet: None }
+}
+
 /// Asks for the name once and waits for the answer.
 pub(crate) async fn ask(server: SocketAddr, kind: Kind, id: u16) -> Result<Reply, AskError> {
-    stub::ask(server, &question(kind), id, PATIENCE, 1, false).await
+    stub::ask(server, &question(kind), &plain(id, PATIENCE, 1)).await
+}
+
+/// Asks for the name once, of a server from which no answer may come.
+pub(crate) async fn ask_briefly(server: SocketAddr) -> Result<Reply, AskError> {
+    stub::ask(server, &question(Kind::A), &plain(1, IMPATIENCE, 1)).await
 }
 
 pub(crate) fn v4(addresses: &[Ipv4Addr]) -> Vec<IpAddr> {
@@ -60,7 +70,7 @@ pub(crate) fn name(text: &str) -> Name {
 
 pub(crate) fn query(owner: &str, kind: RecordType) -> Message {
     let mut message = Message::new(77, MessageType::Query, OpCode::Query);
-    message.add_query(Query::query(name(owner), kind));
+    message.add_query(Asked::query(name(owner), kind));
     message
 }
 
@@ -78,6 +88,18 @@ pub(crate) fn a(owner: &str, ttl_s: u32, number: u8) -> Record {
 
 pub(crate) fn cname(owner: &str, ttl_s: u32, target: &str) -> Record {
     Record::from_rdata(name(owner), ttl_s, RData::CNAME(CNAME(name(target))))
+}
+
+/// What makes an answer without addresses one that may be kept for so long.
+pub(crate) fn soa(ttl_s: u32, minimum_s: u32) -> Record {
+    Record::from_rdata(name(NAME), ttl_s, RData::SOA(SOA::new(name(NAME), name(NAME), 1, 1, 1, 1, minimum_s)))
+}
+
+/// The answer that asks for another one over TCP.
+pub(crate) fn truncated(query: &[u8]) -> Vec<Vec<u8>> {
+    let mut message = answering(query, vec![]);
+    message.metadata.truncation = true;
+    vec![message.to_vec().unwrap()]
 }
 
 /// Exchanges raw messages over UDP, without any of the stub's care.
@@ -112,7 +134,8 @@ impl Fake {
         Self::on(UdpSocket::bind(ANYWHERE).await.unwrap(), script)
     }
 
-    fn on(socket: UdpSocket, script: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    /// A server on this socket.
+    pub(crate) fn on(socket: UdpSocket, script: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
         let address = socket.local_addr().unwrap();
         let queries = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&queries);
@@ -146,6 +169,12 @@ impl Fake {
             }
         }));
         both
+    }
+
+    /// Lets a task live as long as this server.
+    pub(crate) fn beside(mut self, task: JoinHandle<()>) -> Self {
+        self.tasks.push(task);
+        self
     }
 
     /// The packets that came, as they came.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+mod aliases;
 mod authority;
 mod carrier;
 mod fixture;
+mod hostile;
 mod stub;
