@@ -30,8 +30,10 @@ async fn one_by_one(aliases: usize) -> Fake {
     .await
 }
 
+type Answer = fn(&[u8]) -> Message;
+
 /// A server that has one answer for each name, and is silent about others.
-async fn by_name(answers: Vec<(&'static str, fn(&[u8]) -> Message)>) -> Fake {
+async fn by_name(answers: Vec<(&'static str, Answer)>) -> Fake {
     Fake::start(move |query| {
         let wanted = asked_for(query);
         answers.iter().filter(|(name, _)| *name == wanted).map(|(_, answer)| answer(query).to_vec().unwrap()).collect()
@@ -132,9 +134,9 @@ async fn an_alias_into_a_zone_that_the_server_does_not_serve_is_named() {
         message.add_authority(Record::from_rdata(name("example"), 60, RData::NS(NS(name("ns.example")))));
         message
     };
-    let elsewhere: [fn(&[u8]) -> Message; 2] = [refused, referral];
+    let elsewhere: [Answer; 2] = [refused, referral];
     for answer in elsewhere {
-        let alias: fn(&[u8]) -> Message = |query| answering(query, vec![cname(NAME, 7, "lb.example")]);
+        let alias: Answer = |query| answering(query, vec![cname(NAME, 7, "lb.example")]);
         let server = by_name(vec![(NAME, alias), ("lb.example", answer)]).await;
         let asked = ask(server.address, Kind::A, 1).await;
         assert!(matches!(&asked, Err(AskError::AliasElsewhere(target)) if target == "lb.example."), "{asked:?}");

@@ -165,7 +165,7 @@ async fn another_zone_is_answered_from_the_next_query_on() {
 
 /// A zone whose even members are IPv6.
 fn of_both_families(policy: ZonePolicy) -> Zone {
-    let address = |n: u8| if n % 2 == 0 { v6(n) } else { proxy(n).into() };
+    let address = |n: u8| if n.is_multiple_of(2) { v6(n) } else { proxy(n).into() };
     let members = (0..8).map(|n| Member::new(format!("proxy-{n}"), address(n))).collect();
     Zone::new(policy, members, 5, Duration::from_secs(3_600), 7).unwrap()
 }
