@@ -178,17 +178,29 @@ impl<K: Eq + Hash> Cache<K> {
     ///
     /// A TTL of 0 after clamping is not kept (RFC 1035, section 3.2.1), nor is anything new while [`MOST_ENTRIES`] are valid.
     pub fn store(&mut self, key: K, said: Said, ttl_s: u32, query_id: u16, now: Duration, age: Duration) -> CachedAnswer {
+        let (entry, ttl_s) = self.entry(said, ttl_s, now, age);
+        let answer = self.handed(&entry, ttl_s, query_id);
+        if ttl_s > 0 && self.has_room(&key, now) {
+            self.entries.insert(key, entry);
+        }
+        answer
+    }
+
+    /// What the query with this id is handed of what was just said for it and others who waited. Keeps nothing.
+    #[must_use]
+    pub fn pass_on(&self, said: Said, ttl_s: u32, query_id: u16) -> CachedAnswer {
+        let (entry, ttl_s) = self.entry(said, ttl_s, Duration::ZERO, Duration::ZERO);
+        self.handed(&entry, ttl_s, query_id)
+    }
+
+    fn entry(&self, said: Said, ttl_s: u32, now: Duration, age: Duration) -> (Entry, u32) {
         let (addresses, no_such_name) = match said {
             Said::Addresses(addresses) => (addresses, false),
             Said::NoSuchName => (Vec::new(), true),
         };
         let mut entry = Entry { slot: Slot::default(), no_such_name };
         let ttl_s = entry.slot.keep(&self.model, &addresses, ttl_s, now, age);
-        let answer = self.handed(&entry, ttl_s, query_id);
-        if ttl_s > 0 && self.has_room(&key, now) {
-            self.entries.insert(key, entry);
-        }
-        answer
+        (entry, ttl_s)
     }
 
     /// Whether this key can be kept; drops what is gone when nothing else helps.

@@ -141,6 +141,7 @@ proptest! {
         let mut cache = Cache::new(CacheModel { ttl_min_s: least, ttl_max_s: most, order, negative_ttl_max_s: u32::MAX, ..model() }, seed);
         let (stored, age) = (Duration::from_millis(stored_ms), Duration::from_millis(age_ms));
         let handed = cache.store((), said(count), ttl, id, stored, Duration::ZERO);
+        prop_assert_eq!(&cache.pass_on(said(count), ttl, id), &handed, "who waited gets the same as who asked");
         match hit(&cache, &(), id, stored + age) {
             None => prop_assert!(age >= Duration::from_secs(handed.ttl_s.into())),
             Some(hit) => {
