@@ -1,5 +1,8 @@
 //! What a carrier holds: caches that share nothing, who waits for what in each, and what was counted. No socket, no clock.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
