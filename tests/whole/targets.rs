@@ -21,12 +21,7 @@ struct Names {
 impl Names {
     fn serving(name: &str, addresses: &[Ipv4Addr]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let member = |(number, address): (usize, &Ipv4Addr)| Member {
-            set_id: format!("proxy-{number}"),
-            address: *address,
-            weight: 1,
-            healthy: true,
-        };
+        let member = |(number, address): (usize, &Ipv4Addr)| Member::new(format!("proxy-{number}"), (*address).into());
         let members = addresses.iter().enumerate().map(member).collect();
         let zone = Zone::new(ZonePolicy::Multivalue, members, 5, Duration::from_secs(5), 7).unwrap();
         let authority = runtime.block_on(Authority::start("127.0.0.1:0".parse().unwrap(), name, zone)).unwrap();

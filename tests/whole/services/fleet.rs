@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use voteburst_burst::zone::{Member, Zone, ZonePolicy};
+use voteburst_burst::zone::{Family, Member, Moment, Zone, ZonePolicy};
 use voteburst_dns::authority::Authority;
 
 use super::Block;
@@ -123,12 +123,12 @@ impl Deref for Alone {
 
 /// A zone whose answers to queries in a row differ, so that a resolver that asks again moves its clients on.
 fn zone(policy: ZonePolicy, addresses: &[Ipv4Addr]) -> Zone {
-    let member = |address: &Ipv4Addr| Member { set_id: address.to_string(), address: *address, weight: 1, healthy: true };
+    let member = |address: &Ipv4Addr| Member::new(address.to_string(), (*address).into());
     let zones = (0..).map(|seed| {
         let members = addresses.iter().map(member).collect();
         Zone::new(policy, members, TTL_S, Duration::from_secs(3_600), seed).unwrap()
     });
-    let first = |zone: &Zone, query| zone.answer(query, Duration::ZERO).members[0];
+    let first = |zone: &Zone, query| zone.answer(Family::V4, query, Moment::default()).members[0];
     let moves = |zone: &Zone| {
         (2..QUERIES).all(|query| {
             let [before, last, now] = [query - 2, query - 1, query].map(|query| first(zone, query));
