@@ -18,8 +18,8 @@ use self::read::{Chain, Step};
 pub(crate) use self::wire::exchange;
 pub use crate::name::NotAName;
 
-/// The most aliases that are followed for one question. unbound(8) gives up after 11 (`MAX_RESTART_COUNT`); RFC 1034,
-/// section 3.6.2, wants loops caught and chains short.
+/// The most aliases that are followed for one question. Loops must be caught (RFC 1034, section 3.6.2), and no name that
+/// works needs more: unbound gives up after 11 (unbound.conf(5), `max-query-restarts`).
 pub const MOST_ALIASES: usize = 8;
 
 /// How a question is asked.
