@@ -24,6 +24,8 @@ pub(super) struct Draws {
     pub(super) list: Vec<Drawn>,
     /// Each set of addresses that was drawn, its addresses in order.
     pub(super) sets: Vec<Vec<IpAddr>>,
+    /// The number of each set.
+    numbers: BTreeMap<Vec<IpAddr>, usize>,
     /// How often each address was drawn, and stood first.
     addresses: BTreeMap<IpAddr, (usize, usize)>,
     pub(super) authoritative: bool,
@@ -40,6 +42,7 @@ impl Draws {
         let mut draws = Self {
             list: Vec::new(),
             sets: Vec::new(),
+            numbers: BTreeMap::new(),
             addresses: BTreeMap::new(),
             authoritative,
             ttl_s: 0,
@@ -74,12 +77,12 @@ impl Draws {
             *first += usize::from(seen.addresses.first() == Some(address));
         }
         self.ttl_s = self.ttl_s.max(seen.ttl_s);
-        let known = self.sets.iter().position(|other| *other == set);
-        let set = known.unwrap_or_else(|| {
+        let next = self.sets.len();
+        let number = *self.numbers.entry(set.clone()).or_insert(next);
+        if number == next {
             self.sets.push(set);
-            self.sets.len() - 1
-        });
-        self.list.push(Drawn { server: seen.server, at: seen.at, set });
+        }
+        self.list.push(Drawn { server: seen.server, at: seen.at, set: number });
     }
 
     /// How many addresses there are.

@@ -5,6 +5,7 @@
 mod aliases;
 mod authority;
 mod carrier;
+mod find;
 mod fixture;
 mod hostile;
 mod stub;
