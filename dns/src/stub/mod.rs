@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Name;
 use tokio::time::timeout;
 use voteburst_burst::scenario::Subnet;
@@ -99,20 +99,33 @@ pub enum AskError {
 /// # Errors
 /// One of [`AskError`]; after the last attempt for what may get better by itself, at once for what will not.
 pub async fn ask(server: SocketAddr, question: &Question, query: &Query) -> Result<Reply, AskError> {
-    let message = exchange(server, question, query).await?;
-    let mut chain = Chain::new(question);
-    let step = chain.read(&message);
-    // A message is large, and this future is part of what each waiting viewer owns.
-    drop(message);
-    match step? {
-        Step::Said(reply) => Ok(reply),
-        // Boxed, as it is rare and would double the future.
-        Step::On(name) => Box::pin(follow(server, chain, name, query)).await,
+    // A statement of its own, for the message is large and nothing of it is to wait for what follows.
+    let begun = begin(question, &exchange(server, question, query).await?)?;
+    match begun {
+        Begun::Said(reply) => Ok(reply),
+        // Boxed, as it is rare and this future is part of what each waiting viewer owns.
+        Begun::On(start) => Box::pin(follow(server, start, query)).await,
     }
 }
 
+/// What came of the first answer.
+enum Begun {
+    Said(Reply),
+    /// The chain so far, and the name to ask for next.
+    On(Box<(Chain, Name)>),
+}
+
+fn begin(question: &Question, message: &Message) -> Result<Begun, AskError> {
+    let mut chain = Chain::new(question);
+    Ok(match chain.read(message)? {
+        Step::Said(reply) => Begun::Said(reply),
+        Step::On(name) => Begun::On(Box::new((chain, name))),
+    })
+}
+
 /// Asks for the alias in which an answer ended, until there is an end.
-async fn follow(server: SocketAddr, mut chain: Chain, mut name: Name, query: &Query) -> Result<Reply, AskError> {
+async fn follow(server: SocketAddr, start: Box<(Chain, Name)>, query: &Query) -> Result<Reply, AskError> {
+    let (mut chain, mut name) = *start;
     let following = async {
         let mut query = *query;
         // Each answer adds an alias to the chain or ends this, and the chain is bounded.

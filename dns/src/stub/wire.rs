@@ -26,17 +26,18 @@ pub(crate) async fn exchange(server: SocketAddr, question: &Question, query: &Qu
     socket.connect(server).await.map_err(from_io)?;
     let mut last = AskError::Timeout;
     for _ in 0..query.attempts.max(1) {
-        let answer = match timeout(query.each, over_udp(&socket, question, query.id, &bytes)).await {
-            Err(_) => Err(AskError::Timeout),
-            Ok(Ok(Some(message))) => Ok(message),
-            Ok(Ok(None)) => {
-                // Boxed, as it is rare and this future is part of what each waiting viewer owns.
-                let over_tcp = Box::pin(over_tcp(server, question, query.id, &bytes));
-                timeout(query.each, over_tcp).await.unwrap_or(Err(AskError::Timeout))
+        match timeout(query.each, over_udp(&socket, question, query.id, &bytes)).await.unwrap_or(Err(AskError::Timeout)) {
+            Ok(Some(message)) => return Ok(message),
+            Ok(None) => {}
+            Err(error @ (AskError::Timeout | AskError::Unreachable(_))) => {
+                last = error;
+                continue;
             }
-            Ok(Err(error)) => Err(error),
-        };
-        match answer {
+            Err(error) => return Err(error),
+        }
+        // Boxed and apart from the above, as it is rare and this future is part of what each waiting viewer owns.
+        let over_tcp = Box::pin(timeout(query.each, over_tcp(server, question, query.id, &bytes)));
+        match over_tcp.await.unwrap_or(Err(AskError::Timeout)) {
             Err(error @ (AskError::Timeout | AskError::Unreachable(_))) => last = error,
             other => return other,
         }
