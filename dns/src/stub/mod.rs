@@ -147,5 +147,5 @@ async fn follow(server: SocketAddr, start: Box<(Chain, Name)>, query: &Query) ->
             }
         }
     };
-    timeout(query.each * query.attempts.max(1), following).await.unwrap_or(Err(AskError::Timeout))
+    timeout(query.each.saturating_mul(query.attempts.max(1)), following).await.unwrap_or(Err(AskError::Timeout))
 }

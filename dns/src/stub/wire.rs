@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hickory_proto::op::{Message, MessageType, Query as Asked};
+use hickory_proto::op::{Message, MessageType, Query as Asked, ResponseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
@@ -99,9 +99,14 @@ fn matching(bytes: &[u8], question: &Question, id: u16) -> Result<Option<Message
     }
     let message = Message::from_vec(bytes).map_err(|error| AskError::Malformed(error.to_string()))?;
     let asked = |query: &Asked| query.query_type() == question.asked.query_type() && query.name() == question.asked.name();
-    let matches =
-        message.metadata.message_type == MessageType::Response && message.queries.len() == 1 && message.queries.iter().all(asked);
-    Ok(matches.then_some(message))
+    let about = match message.queries.as_slice() {
+        // A server that could not or would not read the question may leave it out; what it found wrong is worth more than
+        // silence. No other answer can do without.
+        [] => !matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain),
+        [query] => asked(query),
+        _ => false,
+    };
+    Ok((about && message.metadata.message_type == MessageType::Response).then_some(message))
 }
 
 fn from_io(error: io::Error) -> AskError {

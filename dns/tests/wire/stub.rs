@@ -123,6 +123,24 @@ async fn codes_are_told_apart_and_asked_for_once_only() {
 }
 
 #[tokio::test]
+async fn a_server_that_leaves_the_question_out_is_heard_when_it_refuses_only() {
+    for (code, heard) in [(ResponseCode::FormErr, true), (ResponseCode::Refused, true), (ResponseCode::NXDomain, false)] {
+        let server = Fake::start(move |query| {
+            let mut message = answering(query, vec![]);
+            message.metadata.response_code = code;
+            message.queries.clear();
+            vec![message.to_vec().unwrap()]
+        });
+        let asked = ask_briefly(server.await.address).await;
+        match asked {
+            Err(AskError::Code(found)) => assert!(heard && found == code, "{code}: {found}"),
+            Err(AskError::Timeout) => assert!(!heard, "{code}"),
+            other => panic!("{code}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_truncated_answer_is_asked_for_again_over_tcp() {
     // Truncated between records and within one.
     for cut in [0, 3] {
