@@ -40,6 +40,8 @@ pub enum Stream {
     CarrierStretch = 15,
     /// How old a carrier's answer already is when the doors open.
     CarrierPhase = 16,
+    /// The seeds of a forecast's trials.
+    Trial = 17,
 }
 
 /// A uniform 64-bit value for the `number`th draw of a stream.

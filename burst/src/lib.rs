@@ -13,6 +13,7 @@ pub mod ballot;
 pub mod cache;
 pub mod clock;
 pub mod draw;
+pub mod forecast;
 pub mod ledger;
 pub mod observe;
 pub mod outcome;

@@ -133,7 +133,8 @@ impl Plan {
         self.scenario.questions.iter().map(|question| question.opens_at + question.window).max().unwrap_or_default()
     }
 
-    fn ticket(&self, question: usize, viewer: u32) -> Option<Ticket> {
+    /// The vote of a viewer on a question; `None` when it does not vote on that.
+    pub(crate) fn ticket(&self, question: usize, viewer: u32) -> Option<Ticket> {
         let Scenario { seed, audience, questions, .. } = &self.scenario;
         let number = u32::try_from(question as u64 * u64::from(audience.viewers) + u64::from(viewer)).ok()?;
         let asked = &questions[question];

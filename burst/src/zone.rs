@@ -204,6 +204,12 @@ impl Zone {
         Ok(Self { policy, members, ttl_s, window, seed })
     }
 
+    /// The same zone with other draws.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// How it answers.
     #[must_use]
     pub fn policy(&self) -> ZonePolicy {

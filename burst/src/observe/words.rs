@@ -13,7 +13,7 @@ pub(super) fn reasons(picture: &Picture, draws: &Draws) -> Vec<String> {
             picture.draws, picture.span_s
         ),
         Manner::OnePerCache => format!(
-            "one address per answer, {} in all; the next draw differed in {} of {} cases, at once: it depends on the query, not on the time",
+            "one address per answer, {} in all; the next draw differed in {} of {} cases, however soon it came: it depends on the query, not on the time",
             picture.addresses.len(),
             picture.changes,
             picture.draws.saturating_sub(1)
@@ -61,7 +61,7 @@ fn several(picture: &Picture, draws: &Draws) -> String {
     if draws.sets.len() > 1 {
         let many = if least == most { most.to_string() } else { format!("{least} to {most}") };
         return format!(
-            "{many} of {all} addresses per answer, others for each query: multivalue answers hold up to {MULTIVALUE_MOST}"
+            "{many} of {all} addresses per answer, chosen anew for each query: multivalue answers hold up to {MULTIVALUE_MOST}"
         );
     }
     if all > MULTIVALUE_MOST {

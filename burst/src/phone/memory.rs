@@ -42,7 +42,7 @@ impl<A: Copy + Eq> PhoneMemory<A> {
     /// What is in mind at `now`.
     #[must_use]
     pub fn recall(&self, now: Duration) -> Recalled<'_, A> {
-        if millis(now) >= u128::from(self.expires_ms) && !(self.expires_ms == NEVER_MS) {
+        if millis(now) >= u128::from(self.expires_ms) && self.expires_ms != NEVER_MS {
             return Recalled::Nothing;
         }
         if self.addresses.is_empty() { Recalled::Failure } else { Recalled::Answer(&self.addresses) }

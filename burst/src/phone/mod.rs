@@ -187,8 +187,15 @@ impl PhoneModel {
     /// comes in with [`PhoneMemory::order`]. `draw` is the chance of [`PickOrder::Shuffled`].
     #[must_use]
     pub fn arrange<A: Copy>(&self, ipv6: &[A], ipv4: &[A], draw: impl Fn(usize) -> u64) -> Vec<A> {
+        let mut list = Vec::with_capacity(ipv6.len() + ipv4.len());
+        self.arrange_into(ipv6, ipv4, draw, &mut list);
+        list
+    }
+
+    /// The same into a list that is used again and again.
+    pub fn arrange_into<A: Copy>(&self, ipv6: &[A], ipv4: &[A], draw: impl Fn(usize) -> u64, list: &mut Vec<A>) {
+        list.clear();
         let (first, second) = if self.families == Families::Ipv4First { (ipv4, ipv6) } else { (ipv6, ipv4) };
-        let mut list = Vec::with_capacity(first.len() + second.len());
         if matches!(self.racing, Racing::Every(_)) {
             let longest = first.len().max(second.len());
             (0..longest).for_each(|turn| list.extend([first.get(turn), second.get(turn)].into_iter().flatten()));
@@ -204,7 +211,6 @@ impl PhoneModel {
             PickOrder::FirstOnly => list.truncate(1),
             PickOrder::AsAnswered | PickOrder::KnownFirst => {}
         }
-        list
     }
 }
 

@@ -24,7 +24,7 @@ impl Check<'_> {
             let client_subnet = subnets.get(index).copied();
             Carrier { share: *share, resolver: resolvers.get(index).copied(), cache, caches, client_subnet }
         };
-        let timeout = words.upstream_timeout.unwrap_or(words::Time::seconds(1));
+        let timeout = words.upstream_timeout.unwrap_or_else(|| words::Time::seconds(1));
         Ok(Carriers {
             list: shares.iter().enumerate().map(carrier).collect(),
             phase: words.phase.unwrap_or_default(),
@@ -120,7 +120,7 @@ impl Check<'_> {
         let usual = CacheModel::default();
         let seconds = |name: &str, found: Option<words::Time>, usual: u32, least: Duration, most| {
             let key = format!("carriers.{name}");
-            let found = found.unwrap_or(words::Time::seconds(usual.into()));
+            let found = found.unwrap_or_else(|| words::Time::seconds(usual.into()));
             self.whole_seconds(&key, self.time(&key, found, least, most)?)
         };
         let ttl_min_s = seconds("ttl_min", words.ttl_min, usual.ttl_min_s, Duration::ZERO, Duration::from_secs(86_400))?;

@@ -1,0 +1,158 @@
+//! One trial: everybody enters, connects, votes, and connects again where a connection was closed.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use super::cast::Cast;
+use super::world::{Proxy, World};
+use crate::draw::{Stream, draw, unit};
+use crate::phone::PhoneMemory;
+use crate::skew::Skew;
+
+/// What one trial came to.
+pub(super) struct Outcome {
+    pub(super) connections: Option<Skew>,
+    pub(super) votes: Option<Skew>,
+    /// Proxies that got no connection.
+    pub(super) idle: usize,
+    pub(super) peak_open: u64,
+    pub(super) by_phone: Vec<Option<Skew>>,
+    pub(super) idle_by_phone: Vec<usize>,
+}
+
+/// Counts by proxy and second.
+struct Counts {
+    opened: Vec<Vec<u64>>,
+    votes: Vec<Vec<u64>>,
+    /// Opened minus closed.
+    level: Vec<Vec<i64>>,
+    by_phone: Vec<Vec<Vec<u64>>>,
+}
+
+/// A connection that is about to be opened again: when, whose, and which of its votes is next.
+type Again = Reverse<(u32, u32, u32)>;
+
+pub(super) struct Trial<'a> {
+    cast: &'a Cast,
+    world: World<'a>,
+    /// How long a proxy keeps an idle connection, in milliseconds.
+    keep_alive_ms: u32,
+    seed: u64,
+    counts: Counts,
+    again: BinaryHeap<Again>,
+    /// Of viewers that may connect more than once.
+    memories: HashMap<u32, PhoneMemory<Proxy>>,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(cast: &'a Cast, world: World<'a>, proxies: usize, phones: usize, keep_alive: Duration, seed: u64) -> Self {
+        let grid = || vec![vec![0; cast.seconds]; proxies];
+        Self {
+            cast,
+            world,
+            keep_alive_ms: u32::try_from(keep_alive.as_millis()).unwrap_or(u32::MAX),
+            seed,
+            counts: Counts {
+                opened: grid(),
+                votes: grid(),
+                level: vec![vec![0; cast.seconds + 1]; proxies],
+                by_phone: (0..phones).map(|_| grid()).collect(),
+            },
+            again: BinaryHeap::new(),
+            memories: HashMap::new(),
+        }
+    }
+
+    pub(super) fn play(mut self) -> Outcome {
+        for viewer in 0..self.cast.len() {
+            let at_ms = self.cast.enters_ms[viewer];
+            while let Some(Reverse((again_ms, who, vote))) = self.again.peek().copied() {
+                if again_ms > at_ms {
+                    break;
+                }
+                self.again.pop();
+                self.connect(who, again_ms, vote);
+            }
+            self.connect(viewer as u32, at_ms, 0);
+        }
+        while let Some(Reverse((at_ms, who, vote))) = self.again.pop() {
+            self.connect(who, at_ms, vote);
+        }
+        self.outcome()
+    }
+
+    /// A viewer connects at this time, with this vote next; its connection lives until it is idle for too long.
+    fn connect(&mut self, who: u32, at_ms: u32, mut vote: u32) {
+        let viewer = who as usize;
+        let votes = self.cast.votes(viewer);
+        let comes_back = self.comes_back(at_ms, votes, vote as usize);
+        let (carrier, phone, agent) = (self.cast.carrier[viewer], self.cast.phone[viewer], self.cast.agent[viewer]);
+        let now = Duration::from_millis(at_ms.into());
+        // Who connects only once needs no memory: at first contact it holds nothing.
+        let own = (comes_back || self.memories.contains_key(&who)).then(|| self.memories.entry(who).or_default());
+        let Some(proxy) = self.world.connect(carrier, phone, agent, now, own) else { return };
+        let proxy = usize::from(proxy);
+        let second = |ms: u32| ((ms / 1_000) as usize).min(self.cast.seconds - 1);
+        self.counts.opened[proxy][second(at_ms)] += 1;
+        self.counts.by_phone[usize::from(phone)][proxy][second(at_ms)] += 1;
+        self.counts.level[proxy][second(at_ms)] += 1;
+        let mut active_ms = at_ms;
+        let closed_ms = loop {
+            let idle_until = active_ms.saturating_add(self.keep_alive_ms);
+            match votes.get(vote as usize) {
+                Some(planned) if *planned < idle_until => {
+                    self.counts.votes[proxy][second(*planned)] += 1;
+                    active_ms = active_ms.max(*planned);
+                    vote += 1;
+                }
+                _ => break idle_until,
+            }
+        };
+        self.counts.level[proxy][((closed_ms / 1_000) as usize).min(self.cast.seconds)] -= 1;
+        if (vote as usize) < votes.len() || closed_ms < self.cast.t0_ms {
+            // As the agent's viewers do: a pause of up to a second, unless a vote is due before.
+            let pause_ms = (unit(draw(self.seed, Stream::Backoff, u64::from(who) << 32 | u64::from(closed_ms))) * 1_000.0) as u32;
+            let due = votes.get(vote as usize).copied().unwrap_or(u32::MAX).max(closed_ms);
+            let at_ms = closed_ms.saturating_add(pause_ms).min(due);
+            if (at_ms / 1_000) < self.cast.seconds as u32 {
+                self.again.push(Reverse((at_ms, who, vote)));
+            }
+        }
+    }
+
+    /// Whether a connection opened now will be closed for idleness while its viewer still wants one.
+    fn comes_back(&self, at_ms: u32, votes: &[u32], next: usize) -> bool {
+        let mut active = at_ms;
+        for vote in &votes[next..] {
+            if *vote >= active.saturating_add(self.keep_alive_ms) {
+                return true;
+            }
+            active = active.max(*vote);
+        }
+        active.saturating_add(self.keep_alive_ms) < self.cast.t0_ms
+    }
+
+    fn outcome(self) -> Outcome {
+        let Self { cast, counts, .. } = self;
+        let from_t0 = (cast.t0_ms / 1_000) as usize;
+        let votes: Vec<Vec<u64>> = counts.votes.iter().map(|seconds| seconds[from_t0.min(seconds.len())..].to_vec()).collect();
+        let idle = |grid: &[Vec<u64>]| grid.iter().filter(|seconds| seconds.iter().all(|count| *count == 0)).count();
+        let peak = |levels: &Vec<i64>| {
+            let mut level = 0;
+            let running = levels.iter().map(|step| {
+                level += step;
+                level
+            });
+            running.max().unwrap_or(0)
+        };
+        Outcome {
+            connections: Skew::of(&counts.opened),
+            votes: Skew::of(&votes),
+            idle: idle(&counts.opened),
+            peak_open: counts.level.iter().map(peak).max().unwrap_or(0).unsigned_abs(),
+            by_phone: counts.by_phone.iter().map(|grid| Skew::of(grid)).collect(),
+            idle_by_phone: counts.by_phone.iter().map(|grid| idle(grid)).collect(),
+        }
+    }
+}
