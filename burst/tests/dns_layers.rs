@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use voteburst_burst::cache::{Cache, CacheModel, CacheOrder, Lookup};
+use voteburst_burst::cache::{Cache, CacheModel, CacheOrder, Lookup, Said};
 use voteburst_burst::draw::{Stream, draw};
-use voteburst_burst::phone::{PhoneKind, PhoneMemory};
-use voteburst_burst::zone::{Member, Zone, ZonePolicy};
+use voteburst_burst::phone::{PhoneKind, PhoneMemory, Recalled};
+use voteburst_burst::zone::{Family, Member, Moment, Zone, ZonePolicy};
 
 const SEED: u64 = 2026;
 const MINUTE_MS: u64 = 60_000;
@@ -22,10 +22,10 @@ struct World {
 
 impl World {
     fn new(policy: ZonePolicy, proxies: u8, ttl_s: u32, order: CacheOrder) -> Self {
-        let member = |n| Member { set_id: format!("proxy-{n}"), address: Ipv4Addr::new(10, 0, 0, n), weight: 1, healthy: true };
+        let member = |n| Member::new(format!("proxy-{n}"), Ipv4Addr::new(10, 0, 0, n).into());
         let zone = Zone::new(policy, (0..proxies).map(member).collect(), ttl_s, Duration::from_secs(5), SEED)
             .expect("one to a hundred members, a TTL and a window");
-        let model = CacheModel { ttl_min_s: 0, ttl_max_s: 86_400, order };
+        let model = CacheModel { order, ..CacheModel::default() };
         Self { zone, cache: Cache::new(model, SEED), asked: 0, phones: 0 }
     }
 
@@ -35,15 +35,16 @@ impl World {
         let id = (draw(SEED, Stream::QueryId, self.phones) >> 48) as u16;
         self.phones += 1;
         let answer = match self.cache.lookup(&(), id, now) {
-            Lookup::Hit(answer) => answer,
+            Lookup::Hit { answer, .. } => answer,
             Lookup::Miss => {
-                let answer = self.zone.answer(self.asked, now);
+                let answer = self.zone.answer(Family::V4, self.asked, Moment { now, since_t0: None });
                 self.asked += 1;
-                let addresses = answer.addresses.into_iter().map(IpAddr::V4).collect();
-                self.cache.store((), addresses, answer.ttl_s, id, now)
+                let addresses = self.zone.addresses(&answer);
+                self.cache.store((), Said::Addresses(addresses), answer.ttl_s, id, now, Duration::ZERO)
             }
         };
-        (answer.addresses[0], answer.ttl_s)
+        let Said::Addresses(addresses) = answer.said else { panic!("the zone holds the name") };
+        (addresses[0], answer.ttl_s)
     }
 
     /// One new phone every millisecond of a minute: when it connected, and where to.
@@ -125,8 +126,16 @@ fn a_phone_keeps_what_is_left_of_the_carriers_ttl_and_not_the_whole() {
     world.ask(at(0));
     let (first, ttl_s) = world.ask(at(3));
     assert_eq!(ttl_s, 2);
+    let android = PhoneKind::AndroidOkhttp4.model().unwrap();
     let mut memory = PhoneMemory::default();
-    memory.remember(PhoneKind::Caching.model(), first, ttl_s, at(3));
-    assert_eq!((memory.recall(at(4)), memory.recall(at(5))), (Some(first), None));
+    memory.remember(&android, &[first], ttl_s, at(3));
+    assert_eq!((memory.recall(at(4)), memory.recall(at(5))), (Recalled::Answer(&[first][..]), Recalled::Nothing));
+    let apple = PhoneKind::IosUrlsession.model().unwrap();
+    for (left_s, kept_s) in [(2, 15), (12, 17), (60, 77)] {
+        memory.remember(&apple, &[first], left_s, at(3));
+        let end = at(3 + kept_s);
+        let before = end - Duration::from_millis(1);
+        assert_eq!((memory.recall(before), memory.recall(end)), (Recalled::Answer(&[first][..]), Recalled::Nothing), "{left_s}");
+    }
     assert_ne!(world.ask(at(5)).0, first, "the next window has another proxy");
 }
