@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use voteburst_agent::Network;
 use voteburst_burst::scenario::MOST_VIEWERS;
 use voteburst_burst::zone::ZonePolicy;
+use voteburst_dns::find::DNS_PORT;
 
 /// Rehearse a vote burst before the show: real DNS behaviour, one synchronised minute, figures per proxy.
 #[derive(Debug, Parser)]
@@ -48,6 +50,11 @@ pub(crate) enum Command {
     Stage(Stage),
     /// Read a scenario, derive its plan, check this machine and say what would happen; sends nothing to the target
     Check(Check),
+    /// Say what a name really does, and what phones make of it; or whether two names are of one kind
+    ///
+    /// Exits with 0 when it is clear what the name does (with --against: when both are of one kind), 1 when --against names one
+    /// of another kind, 3 when too little was seen to tell.
+    Dns(Dns),
     /// Make every report again from a run directory
     Report(Report),
     /// One worker process of a stage (started by voteburst itself)
@@ -166,6 +173,55 @@ pub(crate) struct Check {
     /// Draw from this seed instead of the scenario's
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u32>,
+}
+
+/// A DNS server: an address, with a port or without.
+fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let with_port = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
+    text.parse().ok().or_else(with_port).ok_or_else(|| "needed IP or IP:PORT, such as 192.0.2.53:53 or [2001:db8::53]:53".into())
+}
+
+/// How long to look at a name.
+fn looking_time(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(3_600));
+    let found = humantime::parse_duration(text).ok().filter(|time| (least..=most).contains(time));
+    found.ok_or_else(|| "needed 1s to 1h, such as 60s or 5min".into())
+}
+
+/// `voteburst dns`.
+#[derive(Debug, Args)]
+pub(crate) struct Dns {
+    /// The name that viewers resolve
+    pub(crate) name: String,
+    /// Ask this server, be it authoritative or a resolver; repeat it for each [default: the name's authoritative servers, found
+    /// by NS lookups, and this machine's resolvers]
+    #[arg(long = "server", value_name = "IP[:PORT]", value_parser = dns_server)]
+    pub(crate) servers: Vec<SocketAddr>,
+    /// Ask this resolver too, and find authoritative servers through the first one; repeat it for each [default: those of
+    /// /etc/resolv.conf]
+    #[arg(long = "resolver", value_name = "IP[:PORT]", value_parser = dns_server)]
+    pub(crate) resolvers: Vec<SocketAddr>,
+    /// Look for so long, 1s to 1h [default: until more would change nothing, at most 30s]
+    #[arg(long = "for", value_name = "TIME", value_parser = looking_time)]
+    pub(crate) time: Option<Duration>,
+    /// Queries per second, over all servers together; resolvers in clouds drop what is above about 1000
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) rate: u32,
+    /// Say what an audience of so many would make of it
+    #[arg(long, value_name = "N", default_value_t = 100_000, allow_negative_numbers = true, value_parser = viewers())]
+    pub(crate) viewers: u32,
+    /// Compare with this name, as production with the rehearsal's
+    #[arg(long, value_name = "NAME2")]
+    pub(crate) against: Option<String>,
+    /// Ask this server for NAME2; repeat it for each [default: its authoritative servers, found by NS lookups, and resolvers]
+    #[arg(long = "against-server", value_name = "IP[:PORT]", value_parser = dns_server, requires = "against")]
+    pub(crate) against_servers: Vec<SocketAddr>,
+    /// Write everything as JSON to standard output instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress on standard error
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 /// `voteburst report`.

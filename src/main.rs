@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod clock;
 mod compare;
+mod dns;
 mod fleet;
 mod problem;
 mod rehearsal;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         cli::Command::Agent(args) => agent::agent(args),
         cli::Command::Stage(args) => stage::stage(args),
         cli::Command::Check(args) => check::check(args),
+        cli::Command::Dns(args) => dns::dns(&args),
         cli::Command::Report(args) => report::report(&args),
         cli::Command::StageWorker => stage::worker(),
     };

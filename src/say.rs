@@ -22,6 +22,33 @@ pub(crate) fn result(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// One line on standard error that moves, on a terminal; elsewhere nothing.
+pub(crate) struct Moving {
+    live: bool,
+}
+
+impl Moving {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { live: !quiet && std::io::stderr().is_terminal() }
+    }
+
+    /// Shows this in place of what stood there.
+    pub(crate) fn show(&self, text: &str) {
+        if self.live {
+            eprint!("\r\x1b[2K  {text}");
+            let _ = std::io::stderr().flush();
+        }
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        if self.live {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
 /// Shows progress until the run is over: a line each, and on a terminal the doors and the burst on one line that moves.
 pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool) -> JoinHandle<()> {
     let live = std::io::stderr().is_terminal();

@@ -6,6 +6,7 @@ mod agents;
 mod fixture;
 mod interrupts;
 mod machine;
+mod names;
 mod reading;
 mod real_haproxy;
 mod real_limits;

@@ -112,6 +112,11 @@ impl Place {
         Voteburst::new(self.dir.path(), words)
     }
 
+    /// The same below other programs.
+    pub(crate) fn voteburst_within(&self, outer: &[&str], words: &[&str]) -> Voteburst {
+        Voteburst::within(self.dir.path(), outer, words)
+    }
+
     /// Starts `voteburst run scenario.toml --out run` and further words.
     pub(crate) fn start_run(&self, words: &[&str]) -> Running {
         self.voteburst(&[&["run", "scenario.toml", "--out", "run"], words].concat()).start()

@@ -133,6 +133,13 @@ impl Draws {
         }
     }
 
+    /// The usual time between two draws, in seconds; `None` with fewer than two.
+    pub(super) fn gap_s(&self) -> Option<f64> {
+        let mut gaps: Vec<Duration> = self.list.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+        gaps.sort_unstable();
+        gaps.get(gaps.len() / 2).map(Duration::as_secs_f64)
+    }
+
     /// Whether a set came again after another one had taken its place.
     pub(super) fn came_round(&self) -> bool {
         let mut runs: Vec<usize> = self.list.iter().map(|drawn| drawn.set).collect();

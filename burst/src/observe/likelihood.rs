@@ -10,7 +10,7 @@ use crate::zone::MULTIVALUE_MOST;
 
 /// Windows looked at are at least this many gaps between queries long. A shorter window looks like a draw per query, as
 /// nearly every query then falls into another one.
-const LEAST_GAPS: f64 = 4.0;
+pub(super) const LEAST_GAPS: f64 = 4.0;
 /// The longest window looked at, in times of the whole span: a longer one shows no change, and cannot be told from one address.
 const MOST_SPANS: f64 = 4.0;
 /// How many windows between the shortest and the longest are looked at, evenly by their logarithm.

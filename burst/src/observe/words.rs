@@ -2,6 +2,7 @@
 
 use super::draws::Draws;
 use super::kind::Manner;
+use super::likelihood::LEAST_GAPS;
 use super::{FEWEST_DRAWS, Picture};
 use crate::zone::{LB_ALIAS_TTL_S, MULTIVALUE_MOST};
 
@@ -23,6 +24,12 @@ pub(super) fn reasons(picture: &Picture, draws: &Draws) -> Vec<String> {
     }];
     if picture.manner.0 == Manner::OnePerCache {
         reasons.push(shares(picture));
+        if let Some(gap) = draws.gap_s() {
+            reasons.push(format!(
+                "draws came {gap:.2} s apart: an address that changed with time, but faster than every {:.1} s, would look the same",
+                gap * LEAST_GAPS
+            ));
+        }
     }
     if picture.manner.0 == Manner::OneForAll && !picture.complete {
         reasons.push("no address came again yet: there may be more; look longer with --for".into());

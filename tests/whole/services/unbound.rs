@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use voteburst_dns::stub::{Kind, Question, ask};
+use voteburst_dns::stub::{Kind, Query, Question, ask};
 
 use super::{Server, program};
 
@@ -32,8 +32,9 @@ impl Unbound {
         std::fs::copy(program("unbound"), &copy).unwrap();
         let mut server = Server::start(dir, "unbound", Command::new(&copy).args(["-d", "-p", "-c", "unbound.conf"]));
         let question = Question::new(name, Kind::A).unwrap();
+        let query = Query { id: 1, each: Duration::from_millis(500), attempts: 1, recursion_desired: true, client_subnet: None };
         server.until("an address of ours", || {
-            let reply = runtime.block_on(ask(address.into(), &question, 1, Duration::from_millis(500), 1, true)).ok()?;
+            let reply = runtime.block_on(ask(address.into(), &question, &query)).ok()?;
             reply.addresses.iter().all(|found| expected.contains(found)).then_some(())
         });
         Self { _server: server, address }
