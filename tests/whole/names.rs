@@ -1,11 +1,16 @@
 //! `voteburst dns`: what a name really does, told from outside of a real stage, and whether two names are of one kind.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
+use voteburst_burst::zone::{Member, Zone, ZonePolicy};
+use voteburst_dns::authority::Authority;
 
-use crate::fixture::{Ended, Running};
+use crate::fixture::{Ended, Running, skipped};
 use crate::scenario::{Place, Scenario};
+use crate::services::Block;
 
 const NAME: &str = "vote.small.test";
 
@@ -199,4 +204,71 @@ fn paces_and_times_that_harm_are_refused() {
     ] {
         place.voteburst(&[&["dns", NAME], words].concat()).end().exits(2).says(&[found]);
     }
+}
+
+/// A resolver for `vote.small.test` that knows of a delegation: `small.test` has one name server, at this address.
+struct Resolver(SocketAddr);
+
+impl Resolver {
+    fn delegating_to(server: Ipv4Addr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut query = [0; 512];
+            // An empty packet ends it.
+            while let Ok((length @ 1.., peer)) = socket.recv_from(&mut query) {
+                socket.send_to(&Self::answer(&query[..length], server), peer).unwrap();
+            }
+        });
+        Self(address)
+    }
+
+    /// Header and question as they came; then the records (RFC 1035, section 4.1), whose owner is the name in the question (0xc00c).
+    fn answer(query: &[u8], server: Ipv4Addr) -> Vec<u8> {
+        const A: u8 = 1;
+        const NS: u8 = 2;
+        let record =
+            |owner: &[u8], kind: u8, data: &[u8]| [owner, &[0, kind, 0, 1, 0, 0, 0, 5, 0, data.len() as u8], data].concat();
+        let (question, owner, name_server) = (&query[12..], [0xc0, 12], b"\x02ns\x05small\x04test\x00");
+        let (answers, additional) = match question {
+            b"\x04vote\x05small\x04test\x00\x00\x01\x00\x01" => (record(&owner, A, &[10, 0, 0, 1]), Vec::new()),
+            b"\x05small\x04test\x00\x00\x02\x00\x01" => {
+                (record(&owner, NS, name_server), record(name_server, A, &server.octets()))
+            }
+            _ => (Vec::new(), Vec::new()),
+        };
+        let count = |records: &[u8]| u8::from(!records.is_empty());
+        // A response, with recursion desired and available.
+        let header = [query[0], query[1], 0x81, 0x80, 0, 1, 0, count(&answers), 0, 0, 0, count(&additional)];
+        [&header[..], question, &answers, &additional].concat()
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[], self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_names_own_servers_are_found_and_asked_with_nothing_told() {
+    let block = Block::claim();
+    let member = |number: u8| Member::new(format!("proxy-{number}"), Ipv4Addr::new(10, 0, 0, number).into());
+    let zone = Zone::new(ZonePolicy::SingleAWeighted, (1..=15).map(member).collect(), 5, Duration::from_secs(1), 7).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let at = SocketAddr::from((block.address(53), 53));
+    let _authority = match runtime.block_on(Authority::start(at, NAME, zone)) {
+        Ok(authority) => authority,
+        Err(problem) => return skipped(&format!("name servers listen on port 53, which takes root: {problem}")),
+    };
+    let resolver = Resolver::delegating_to(block.address(53));
+    let place = Scenario::small().place();
+    let words = ["dns", NAME, "--resolver", &resolver.0.to_string(), "--rate", "200", "--viewers", "1000", "--json"];
+    let looked = json(&place.voteburst(&words).end().exits(0).says(&["1 authoritative server and 1 resolver"]));
+    assert_eq!(looked["picture"]["guess"][0]["policy"], "single-a-weighted", "{looked:#}");
+    let servers = looked["servers"].as_array().unwrap();
+    assert_eq!((&servers[0]["name"], &servers[0]["authoritative"]), (&"ns.small.test.".into(), &true.into()), "{looked:#}");
+    assert_eq!((&servers[1]["name"], &servers[1]["authoritative"]), (&Value::Null, &false.into()), "{looked:#}");
+    // The resolver's one address is none of the zone's draws, and yet it is shown: viewers would get it.
+    assert_eq!(servers[1]["addresses"], 1, "{looked:#}");
 }
