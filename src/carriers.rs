@@ -2,17 +2,13 @@
 //! exactly as they share an ISP's.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use voteburst_burst::scenario::Scenario;
-use voteburst_dns::carrier::Carrier;
-use voteburst_dns::stub::{self, Kind, Question};
+use voteburst_burst::scenario::{Phase, Scenario};
+use voteburst_dns::carrier::{Carrier, CarrierSpec};
+use voteburst_dns::stub::{self, Kind, Query, Question};
 
 use crate::problem::Problem;
-
-/// How long one of our carriers waits for its upstream, each time.
-const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often an authoritative server of a live name is asked before a run: enough to see most of a few dozen addresses.
 const PROBES: u16 = 48;
@@ -39,19 +35,21 @@ impl Carriers {
                 addresses.push(resolver);
                 continue;
             }
-            let bind = SocketAddr::new(on, 0);
-            let recursive = !dns.recursive.is_empty();
-            let started = Carrier::start(
-                bind,
-                upstreams.clone(),
-                recursive,
-                scenario.carriers.cache,
-                UPSTREAM_TIMEOUT,
-                scenario.seed ^ number,
-            )
-            .await;
-            let started = started.map_err(Problem::usage)?;
+            let spec = CarrierSpec {
+                upstreams: upstreams.clone(),
+                recursion_desired: !dns.recursive.is_empty(),
+                cache: carrier.cache,
+                caches: carrier.caches,
+                client_subnet: carrier.client_subnet,
+                each: scenario.carriers.upstream_timeout,
+                attempts: scenario.carriers.upstream_attempts,
+                seed: scenario.seed ^ number,
+            };
+            let started = Carrier::start(SocketAddr::new(on, 0), spec).await.map_err(Problem::usage)?;
             started.serve_only(&dns.name).map_err(Problem::usage)?;
+            if scenario.carriers.phase == Phase::Random {
+                warm(&started, scenario).await?;
+            }
             addresses.push(started.address());
             own.push(started);
         }
@@ -76,8 +74,14 @@ impl Carriers {
         let times = if authority.is_none() && !recursion { PROBES } else { 1 };
         for server in servers {
             for time in 0..times {
-                let asked = stub::ask(server, &question, id(server, time), dns.timeout, dns.attempts, recursion).await;
-                let reply = asked.map_err(|error| {
+                let query = Query {
+                    id: id(server, time),
+                    each: dns.timeout,
+                    attempts: dns.attempts,
+                    recursion_desired: recursion,
+                    client_subnet: None,
+                };
+                let reply = stub::ask(server, &question, &query).await.map_err(|error| {
                     Problem::usage(format!(
                         "dns: {name} cannot be resolved at {server}: {error}\n  needed: at least one IPv4 address\n  fix:    correct dns.name or the servers in the scenario; try `dig @{} -p {} {name} A`",
                         server.ip(),
@@ -106,6 +110,15 @@ impl Carriers {
         }
         Value::Array(counters)
     }
+}
+
+/// Lets a carrier hold an answer of random age, as if the name had been asked for all day.
+async fn warm(carrier: &Carrier, scenario: &Scenario) -> Result<(), Problem> {
+    let kinds: &[Kind] = if scenario.dns.ipv6 { &[Kind::A, Kind::Aaaa] } else { &[Kind::A] };
+    for kind in kinds {
+        carrier.warm(&scenario.dns.name, *kind).await.map_err(Problem::usage)?;
+    }
+    Ok(())
 }
 
 /// An id for the probe's query. It need not be secret: the answer decides only whether to go on.

@@ -52,7 +52,7 @@ fn words(plan: &Plan, agents: u32) -> String {
     let mut out = String::new();
     line(&mut out, &format!("scenario   {} · seed {} · plan {}", scenario.name, scenario.seed, plan.hash));
     let audience = &scenario.audience;
-    let phones: Vec<_> = audience.phones.iter().map(|(kind, share)| format!("{:.0} % {}", share * 100.0, label(kind))).collect();
+    let phones: Vec<_> = audience.phones.iter().map(|phone| format!("{:.0} % {}", phone.share * 100.0, phone.name)).collect();
     line(
         &mut out,
         &format!(
@@ -100,10 +100,6 @@ fn words(plan: &Plan, agents: u32) -> String {
     }
     line(&mut out, &format!("votes      {} in all; {}", plan.tickets, busiest(plan)));
     out
-}
-
-fn label(kind: &impl serde::Serialize) -> String {
-    serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()
 }
 
 fn busiest(plan: &Plan) -> String {

@@ -14,10 +14,10 @@ use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scenario;
 use voteburst_burst::scenario::stage::Stage;
 use voteburst_burst::verdict::Outcome;
-use voteburst_burst::zone::{Member, Zone};
 use voteburst_coordinator::clock::Clock;
 use voteburst_coordinator::conductor::{Ended, Timings};
 use voteburst_coordinator::journal::{Evidence, RunDirectory};
+use voteburst_coordinator::progress::Progress;
 use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
 use voteburst_coordinator::trust::{Exposed, Token, check_listener};
 use voteburst_coordinator::{Conducted, Setup, WorldInfo, bind, conduct};
@@ -50,21 +50,12 @@ impl OpenStage {
             exe: &exe,
         };
         let world = World::open(spec).await.map_err(Problem::usage)?;
-        let zone = zone(stage, &world, scenario.seed)?;
+        let addresses: Vec<IpAddr> = world.addresses().iter().copied().map(IpAddr::V4).collect();
+        let zone = stage.zone(&addresses, scenario.seed).map_err(Problem::usage)?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let authority = Authority::start(loopback, &scenario.dns.name, zone).await.map_err(Problem::usage)?;
-        Ok(Self { world, authority })
+        let authority = Authority::start_aliased(loopback, &scenario.dns.name, &stage.aliases, zone);
+        Ok(Self { world, authority: authority.await.map_err(Problem::usage)? })
     }
-}
-
-fn zone(stage: &Stage, world: &World, seed: u64) -> Result<Zone, Problem> {
-    let members = world.addresses().iter().enumerate().map(|(number, address)| Member {
-        set_id: format!("proxy-{}", number + 1),
-        address: *address,
-        weight: stage.weights.get(number).copied().unwrap_or(1),
-        healthy: true,
-    });
-    Zone::new(stage.zone, members.collect(), stage.ttl_s, stage.window, seed).map_err(Problem::usage)
 }
 
 /// The executable that agents and stage workers are started from: this one.
@@ -120,6 +111,23 @@ pub(crate) fn refuse_strangers(found: &[IpAddr], allow: &[Network]) -> Result<()
     )))
 }
 
+/// A rehearsal on a name of another kind than production's proves nothing about the show. Forced, it goes on, and the report says so.
+async fn refuse_other_kind(scenario: &Scenario, args: &Rehearse) -> Result<Option<String>, Problem> {
+    let Some(production) = &scenario.dns.production_name else { return Ok(None) };
+    let differences = crate::dns::compare_with_production(scenario, args.quiet).await?;
+    if differences.is_empty() {
+        return Ok(None);
+    }
+    let (name, production) = (scenario.dns.name.trim_end_matches('.'), production.trim_end_matches('.'));
+    let found = format!("{name} is not of the same kind as {production}: {}", differences.join("; "));
+    if args.force {
+        return Ok(Some(found));
+    }
+    Err(Problem::usage(format!(
+        "dns.production_name: {found}\n  needed: a rehearsal whose DNS is production's; see `voteburst dns {production} --against {name}`\n  fix:    choose the zone (stage.zone, stage.ttl) or the name that does what production does; --force plays it all the same"
+    )))
+}
+
 /// What a rehearsal came to.
 pub(crate) struct Played {
     pub(crate) report: Report,
@@ -155,6 +163,7 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let started = crate::clock::timestamp();
     let args = stand.args;
     let agents = args.wait_for.map_or_else(|| fleet::size(&plan, args.agents), Ok)?;
+    let odd = refuse_other_kind(&plan.scenario, args).await?;
     let directory = RunDirectory::create(dir).map_err(Problem::usage)?;
     directory.write_plan(stand.text, &plan).map_err(Problem::usage)?;
     let (plan, run) = (Arc::new(plan), run_number());
@@ -173,8 +182,9 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         Some(_) => None,
         None => Some(Fleet::start(agents, bound.address, args, &executable()?)?),
     };
-    let (progress, lines) = mpsc::unbounded_channel();
-    let shown = say::progress(lines, args.quiet);
+    let (progress, events) = mpsc::unbounded_channel();
+    let (lines, shown) = mpsc::unbounded_channel();
+    let shown = say::progress(shown, args.quiet);
     let world = WorldInfo {
         carriers: carriers.addresses.clone(),
         recursion_desired: carriers.recursion_desired,
@@ -183,7 +193,10 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     };
     let timings = Timings::of(&plan);
     let setup = Setup { plan: Arc::clone(&plan), run, agents, world, token: stand.token, timings, force: args.force, progress };
-    let mut conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process()).await.map_err(Problem::unknown)?;
+    let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process());
+    let followed = follow(events, lines, stage.as_ref().map(|stage| &stage.authority));
+    let mut conducted = tokio::join!(conducted, followed).0.map_err(Problem::unknown)?;
+    conducted.forced.extend(odd);
     if let Some(local) = local {
         local.stop().await;
     }
@@ -201,6 +214,21 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         record.fronts = found;
     }
     Ok(write(&directory, Evidence { record, plan, snapshots: conducted.snapshots, ballots }))
+}
+
+/// Passes progress on to the lines, and tells the zone when T0 is, by which its schedule goes.
+async fn follow(
+    mut events: mpsc::UnboundedReceiver<Progress>,
+    lines: mpsc::UnboundedSender<Progress>,
+    authority: Option<&Authority>,
+) {
+    while let Some(event) = events.recv().await {
+        if let (Progress::Committed { t0_in }, Some(authority)) = (&event, authority) {
+            authority.set_t0_in(*t0_in);
+        }
+        // Nobody need be there to read the lines.
+        let _ = lines.send(event);
+    }
 }
 
 /// The burst was played, but what the ballot box counted is lost: the rest is kept and shown as the part that it is.

@@ -21,7 +21,7 @@ const RATE: u32 = 20;
 
 /// Why the name of this scenario is not of the same kind as its production name; empty when it is, or when it names none.
 ///
-/// Production's servers are found by NS lookups through `dns.recursive`, or this machine's resolvers. A stage's zone is asked in mind
+/// Production's servers are those of `dns.production_servers`, or found by NS lookups through `dns.recursive`, or this machine's resolvers. A stage's zone is asked in mind
 /// alone, for queries on the wire would use up its draws; any other name is asked at the scenario's servers. `quiet` keeps
 /// progress off standard error.
 ///
@@ -34,7 +34,7 @@ pub(crate) async fn compare_with_production(scenario: &Scenario, quiet: bool) ->
 async fn compare(scenario: &Scenario, pace: Pace) -> Result<Vec<String>, Problem> {
     let dns = &scenario.dns;
     let Some(production) = &dns.production_name else { return Ok(Vec::new()) };
-    let subject = Subject { name: production, servers: &[], resolvers: &dns.recursive };
+    let subject = Subject { name: production, servers: &dns.production_servers, resolvers: &dns.recursive };
     let production = look(subject, pace).await?.picture;
     let rehearsal = match &scenario.stage {
         Some(stage) => staged(stage, scenario.seed)?,

@@ -146,6 +146,8 @@ pub struct Dns {
     pub ipv6: bool,
     /// The name of the production system, which must be of the same kind; see `voteburst dns --against`.
     pub production_name: Option<String>,
+    /// DNS servers to ask for it; none: those that NS lookups find.
+    pub production_servers: Vec<SocketAddr>,
 }
 
 /// Plain or encrypted.

@@ -11,6 +11,7 @@ use voteburst_burst::skew::Skew;
 use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
 use voteburst_burst::verdict::{Facts, Reason, Verdict};
 
+use super::forecast::{ForecastPart, Measured};
 use super::{
     Agent, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start, TimelineSecond,
     VerdictPart, Votes,
@@ -95,6 +96,9 @@ impl Report {
         let proxies = every_proxy(findings);
         let total = findings.tally.total();
         let skew = Skew::of(&by_second(&proxies, findings.t0_second.unwrap_or(0), |second| second.sent));
+        let skew_connections = Skew::of(&by_second(&proxies, 0, |second| second.opened));
+        let peak_open = proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0);
+        let measured = Measured { votes: skew, connections: skew_connections, peak_open };
         let connected = connected_at_t0(findings);
         let verdict = judge(findings, &proxies, &total, skew, connected);
         Self {
@@ -108,7 +112,9 @@ impl Report {
             ledger: findings.ledger.clone(),
             latency_ms: latencies(&total),
             skew,
-            skew_connections: Skew::of(&by_second(&proxies, 0, |second| second.opened)),
+            skew_connections,
+            // A run that never fired has nothing to be held against.
+            forecast: findings.t0_second.and_then(|_| ForecastPart::of(findings.plan, findings.agents.len(), measured)),
             start: Start {
                 spread_ms: findings.start_ns.map(|(spread, _)| spread as f64 / 1e6),
                 bound_ms: findings.start_ns.map(|(_, bound)| bound as f64 / 1e6),

@@ -5,6 +5,7 @@
 mod build;
 pub mod compare;
 mod evidence;
+mod forecast;
 pub mod terminal;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use voteburst_burst::verdict::{Effect, Outcome};
 
 pub use build::{AgentFacts, Findings, FrontFacts};
 pub use evidence::StageNotes;
+pub use forecast::{Figure, ForecastPart};
 
 /// Version of the published form. A change that breaks readers gets a new number; new keys do not.
 pub const SCHEMA: &str = "voteburst.report/1";
@@ -45,6 +47,9 @@ pub struct Report {
     pub skew: Option<Skew>,
     /// How unevenly connections were opened, doors included; `null` when none was.
     pub skew_connections: Option<Skew>,
+    /// What DNS alone makes of the burst, beside what was measured; `null` where the zone is not known.
+    #[serde(default)]
+    pub forecast: Option<ForecastPart>,
     /// How far apart the agents started.
     pub start: Start,
     /// The share of viewers connected at T0, in [0, 1]; `null` when the burst never began.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use voteburst_burst::verdict::{Effect, Outcome};
 
-use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart};
+use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, forecast};
 
 /// How many columns the timeline may take.
 const TIMELINE_COLUMNS: usize = 80;
@@ -36,6 +36,9 @@ pub fn render(report: &Report) -> String {
     votes(&mut out, report);
     latency(&mut out, report);
     skew(&mut out, report);
+    if let Some(part) = &report.forecast {
+        forecast::render(&mut out, part);
+    }
     proxies(&mut out, report);
     pictures(&mut out, report);
     agents(&mut out, report);

@@ -12,7 +12,12 @@ impl Check<'_> {
         let timeout = self.time("dns.timeout", words.dns.timeout, Duration::from_millis(10), Duration::from_secs(60))?;
         let attempts = self.whole("dns.attempts", words.dns.attempts, 1, 10)?;
         let (ipv6, production_name) = (words.dns.ipv6, production.transpose()?);
-        Ok(Dns { name, authoritative, recursive, timeout, attempts, ipv6, production_name })
+        let production_servers = self.sockets("dns.production_servers", &words.dns.production_servers)?;
+        if production_name.is_none() && !production_servers.is_empty() {
+            let (found, fix) = ("`production_servers` without `production_name`", "add `production_name`, or remove the servers");
+            return Err(self.places.problem("dns.production_servers", found, "the name to ask them for", fix));
+        }
+        Ok(Dns { name, authoritative, recursive, timeout, attempts, ipv6, production_name, production_servers })
     }
 
     /// A host name, absolute and in small letters.

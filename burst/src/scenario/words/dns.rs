@@ -152,6 +152,8 @@ pub(in crate::scenario) struct Dns {
     pub(in crate::scenario) ipv6: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::scenario) production_name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::scenario) production_servers: Vec<String>,
 }
 
 impl Default for Dns {
@@ -164,6 +166,7 @@ impl Default for Dns {
             attempts: 3,
             ipv6: false,
             production_name: None,
+            production_servers: Vec::new(),
         }
     }
 }
