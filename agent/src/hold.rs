@@ -32,7 +32,7 @@ pub(crate) struct NotHeld {
 pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
     let viewer = worker.viewers.start + me;
     let nature = worker.plan.viewer(viewer);
-    let resolved = worker.resolver.resolve(me, nature, worker.clock, |first| {
+    let resolved = worker.resolver.resolve(me, nature, worker.plan.scenario.audience.phones[usize::from(nature.phone)].model, worker.clock, |first| {
         worker.record.borrow_mut().resolved(first, worker.clock.now());
     });
     let address = resolved.await.map_err(|failed| NotHeld { class: failed.class, place: None, what: failed.what })?;
@@ -44,7 +44,6 @@ pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
             Ok(Held { conn, proxy, fresh: true, watched: false })
         }
         Err(error) => {
-            worker.resolver.forget(me, nature.phone);
             Err(NotHeld { class: error.class, place: Some(proxy), what: error.to_string() })
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use voteburst_burst::draw::{Stream, draw};
 use voteburst_burst::outcome::Failure;
-use voteburst_burst::phone::{CacheScope, PhoneKind, PhoneMemory};
+use voteburst_burst::phone::{CacheScope, PhoneMemory, PhoneModel, Recalled};
 use voteburst_burst::plan::Viewer;
 use voteburst_burst::scenario::Dns;
 use voteburst_dns::stub::{AskError, Kind, NotAName, Query, Question, ask};
@@ -32,9 +32,9 @@ pub(crate) struct Resolver {
     seed: u64,
     /// Counts queries, for their ids; begins apart from those of other agents.
     queries: Cell<u64>,
-    phones: RefCell<Vec<PhoneMemory>>,
+    phones: RefCell<Vec<PhoneMemory<IpAddr>>>,
     /// The memory of a load tool, which asks once for all: held while asking, so that the others wait.
-    process: Mutex<PhoneMemory>,
+    process: Mutex<PhoneMemory<IpAddr>>,
 }
 
 impl Resolver {
@@ -67,38 +67,34 @@ impl Resolver {
         &self,
         me: u32,
         viewer: Viewer,
+        model: PhoneModel,
         clock: Clock,
         answered: impl Fn(IpAddr),
     ) -> Result<IpAddr, NotResolved> {
-        let model = viewer.phone.model();
         let now = || Duration::from_nanos(u64::try_from(clock.now().0).unwrap_or(0));
         match model.scope {
             CacheScope::None => Ok(self.ask(viewer, answered).await?.0),
             CacheScope::Device => {
-                let known = self.phones.borrow()[me as usize].recall(now());
+                let known = match self.phones.borrow()[me as usize].recall(now()) {
+                    Recalled::Answer(list) => Some(list[0]),
+                    _ => None,
+                };
                 if let Some(known) = known {
                     return Ok(known);
                 }
                 let (first, ttl_s) = self.ask(viewer, answered).await?;
-                self.phones.borrow_mut()[me as usize].remember(model, first, ttl_s, now());
+                self.phones.borrow_mut()[me as usize].remember(&model, &[first], ttl_s, now());
                 Ok(first)
             }
             CacheScope::Process => {
                 let mut memory = self.process.lock().await;
-                if let Some(known) = memory.recall(now()) {
-                    return Ok(known);
+                if let Recalled::Answer(list) = memory.recall(now()) {
+                    return Ok(list[0]);
                 }
                 let (first, ttl_s) = self.ask(viewer, answered).await?;
-                memory.remember(model, first, ttl_s, now());
+                memory.remember(&model, &[first], ttl_s, now());
                 Ok(first)
             }
-        }
-    }
-
-    /// The address did not work: a phone with a memory of its own asks anew. A load tool keeps what it has.
-    pub(crate) fn forget(&self, me: u32, phone: PhoneKind) {
-        if phone.model().scope == CacheScope::Device {
-            self.phones.borrow_mut()[me as usize].forget();
         }
     }
 
