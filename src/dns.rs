@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use voteburst_burst::observe::kind_differs;
 
 use self::look::{Look, Pace};
-pub(crate) use self::production::compare_with_production;
+pub(crate) use self::production::{compare_with_production, seen_before_run};
 use self::servers::Subject;
 use crate::cli;
 use crate::problem::Problem;

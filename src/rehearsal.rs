@@ -18,6 +18,7 @@ use voteburst_coordinator::clock::Clock;
 use voteburst_coordinator::conductor::{Ended, Timings};
 use voteburst_coordinator::journal::{Evidence, RunDirectory};
 use voteburst_coordinator::progress::Progress;
+use voteburst_coordinator::record::ZoneSeen;
 use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
 use voteburst_coordinator::trust::{Exposed, Token, check_listener};
 use voteburst_coordinator::{Conducted, Setup, WorldInfo, bind, conduct};
@@ -173,7 +174,12 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         None => None,
     };
     let authority = stage.as_ref().map(|stage| stage.authority.address());
-    let found = Carriers::probe(&plan.scenario, authority).await?;
+    let mut found = Carriers::probe(&plan.scenario, authority).await?;
+    let seen = crate::dns::seen_before_run(&plan.scenario, args.quiet).await?;
+    let named = seen.iter().flat_map(|picture| &picture.addresses).map(|seen| seen.address);
+    found.extend(named.filter(|address| address.is_ipv4() || plan.scenario.dns.ipv6));
+    found.sort_unstable();
+    found.dedup();
     if args.wait_for.is_none() {
         refuse_strangers(&found, &args.allow)?;
     }
@@ -212,6 +218,7 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let mut record = conducted.record(&plan, run, &started, stage, Some(carriers));
     if plan.scenario.stage.is_none() {
         record.fronts = found;
+        record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
     Ok(write(&directory, Evidence { record, plan, snapshots: conducted.snapshots, ballots }))
 }

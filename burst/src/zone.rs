@@ -216,6 +216,18 @@ impl Zone {
         self.policy
     }
 
+    /// The TTL it was made with, in seconds; [`ZonePolicy::LbAlias`] answers [`LB_ALIAS_TTL_S`] whatever that is.
+    #[must_use]
+    pub fn ttl_s(&self) -> u32 {
+        self.ttl_s
+    }
+
+    /// How long [`ZonePolicy::SingleAWindow`] stays with one address.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
     /// Its members.
     #[must_use]
     pub fn members(&self) -> &[Member] {

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use voteburst_burst::clock::{FleetTime, Offset};
 use voteburst_burst::ledger::ShareReport;
+use voteburst_burst::zone::{Member, Zone, ZonePolicy, ZoneProblem};
 use voteburst_proto::message::{Check, CheckStatus, Snapshot};
 
 use crate::conductor::{Ended, Phase};
@@ -37,6 +39,9 @@ pub struct RunRecord {
     /// Of a live target, the addresses that DNS named before the run; those that got nothing count in the skew.
     #[serde(default)]
     pub fronts: Vec<IpAddr>,
+    /// Of a live target, what its zone was seen to do before the run; `None` when too little was seen to tell.
+    #[serde(default)]
+    pub zone_seen: Option<ZoneSeen>,
     /// Every phase and when it began.
     pub phases: Vec<PhaseRecord>,
     /// T0 on the fleet's clock, in nanoseconds; `None` when nothing was fired.
@@ -57,6 +62,42 @@ pub struct RunRecord {
     pub stage: Option<serde_json::Value>,
     /// The carriers' own counters, as they gave them.
     pub carriers: Option<serde_json::Value>,
+}
+
+/// What a live zone was seen to do: enough to forecast what an audience makes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ZoneSeen {
+    /// The policy that it looks like.
+    pub policy: ZonePolicy,
+    /// TTL of its answers, in seconds.
+    pub ttl_s: u32,
+    /// How long one answer stays the same for everybody, in milliseconds, under [`ZonePolicy::SingleAWindow`].
+    pub window_ms: u64,
+    /// Its addresses with their weights.
+    pub members: Vec<(IpAddr, u8)>,
+}
+
+impl From<&Zone> for ZoneSeen {
+    fn from(zone: &Zone) -> Self {
+        Self {
+            policy: zone.policy(),
+            ttl_s: zone.ttl_s(),
+            window_ms: u64::try_from(zone.window().as_millis()).unwrap_or(u64::MAX),
+            members: zone.members().iter().map(|member| (member.address, member.weight)).collect(),
+        }
+    }
+}
+
+impl ZoneSeen {
+    /// A zone that does the same.
+    ///
+    /// # Errors
+    /// Whatever [`Zone::new`] refuses: the file may have been written by anybody.
+    pub fn zone(&self) -> Result<Zone, ZoneProblem> {
+        let member = |(address, weight): &(IpAddr, u8)| Member { weight: *weight, ..Member::new(address.to_string(), *address) };
+        let members = self.members.iter().map(member).collect();
+        Zone::new(self.policy, members, self.ttl_s, Duration::from_millis(self.window_ms), 0)
+    }
 }
 
 /// A phase of a run.

@@ -18,6 +18,9 @@ const QUERIES: u64 = 200;
 const QUERIES_PER_WINDOW: u32 = 8;
 /// The pace at which production is asked, in queries per second: that of `voteburst dns` when nothing is said.
 const RATE: u32 = 20;
+/// The same before a live run, whose user waits: its carriers will ask these servers anyway.
+const RATE_BEFORE_RUN: u32 = 50;
+const LONGEST_BEFORE_RUN: Duration = Duration::from_secs(6);
 
 /// Why the name of this scenario is not of the same kind as its production name; empty when it is, or when it names none.
 ///
@@ -54,6 +57,21 @@ async fn compare(scenario: &Scenario, pace: Pace) -> Result<Vec<String>, Problem
         }
     }
     Ok(kind_differs(&production, &rehearsal))
+}
+
+/// What a live name's own servers were seen to do within a few seconds; `None` when that is too little to tell, or when the
+/// scenario names none of them.
+///
+/// # Errors
+/// Nobody answers for the name.
+pub(crate) async fn seen_before_run(scenario: &Scenario, quiet: bool) -> Result<Option<Picture>, Problem> {
+    let dns = &scenario.dns;
+    if scenario.stage.is_some() || dns.authoritative.is_empty() {
+        return Ok(None);
+    }
+    let pace = Pace { rate: RATE_BEFORE_RUN, longest: LONGEST_BEFORE_RUN, until_sure: true, quiet };
+    let subject = Subject { name: &dns.name, servers: &dns.authoritative, resolvers: &[] };
+    Ok(Some(look(subject, pace).await?.picture).filter(Picture::is_decided))
 }
 
 /// What a stage's zone would answer, in time that passes in mind alone.

@@ -108,6 +108,7 @@ impl Conducted {
             seed: scenario.seed,
             zone: scenario.stage.as_ref().map(|stage| stage.zone.to_string()),
             fronts: Vec::new(),
+            zone_seen: None,
             phases: self.phases.clone(),
             t0_ns: self.t0.map(|t0| t0.0),
             t0_kernel_ns: self.t0_kernel_ns,

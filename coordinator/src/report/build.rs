@@ -11,6 +11,8 @@ use voteburst_burst::skew::Skew;
 use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
 use voteburst_burst::verdict::{Facts, Reason, Verdict};
 
+use crate::record::ZoneSeen;
+
 use super::forecast::{ForecastPart, Measured};
 use super::{
     Agent, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start, TimelineSecond,
@@ -76,6 +78,8 @@ pub struct Findings<'a> {
     pub fronts: &'a [IpAddr],
     /// What the stage's proxies counted themselves.
     pub stage: &'a BTreeMap<IpAddr, FrontFacts>,
+    /// What a live target's zone was seen to do before the run.
+    pub zone_seen: Option<&'a ZoneSeen>,
     /// T0 in whole seconds after the doors opened; `None` when it was never committed.
     pub t0_second: Option<u32>,
     /// The agents.
@@ -114,7 +118,7 @@ impl Report {
             skew,
             skew_connections,
             // A run that never fired has nothing to be held against.
-            forecast: findings.t0_second.and_then(|_| ForecastPart::of(findings.plan, findings.agents.len(), measured)),
+            forecast: findings.t0_second.and_then(|_| ForecastPart::of(findings, measured)),
             start: Start {
                 spread_ms: findings.start_ns.map(|(spread, _)| spread as f64 / 1e6),
                 bound_ms: findings.start_ns.map(|(_, bound)| bound as f64 / 1e6),

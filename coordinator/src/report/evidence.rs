@@ -41,6 +41,7 @@ impl Report {
             ledger: Ledger::reconcile(&evidence.plan, &shares, evidence.ballots.as_deref()),
             fronts: &fronts,
             stage: &stage.fronts,
+            zone_seen: record.zone_seen.as_ref(),
             t0_second: record.t0_second,
             agents: record.agents.iter().map(|agent| facts(agent, aborted)).collect(),
             start_ns: (record.start.agents > 0).then_some((record.start.spread_ns, record.start.bound_ns)),

@@ -1,14 +1,14 @@
 //! Forecast beside measured: what DNS alone would make of the burst, and whether it was so.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 use voteburst_burst::forecast::{Band, Forecast, Setting, SkewBands, forecast};
-use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
 
+use super::Findings;
 use super::terminal::{block, line, plain};
+use crate::record::ZoneSeen;
 
 /// How far outside of the range a measured figure may lie and still agree: seconds of a real run do not begin where those of
 /// the forecast do, and a connection takes its time.
@@ -19,6 +19,8 @@ const SLACK: f64 = 0.02;
 pub struct ForecastPart {
     /// How often it was played in virtual time, with other draws each time.
     pub trials: u32,
+    /// Of a live target, what its zone looked like before the run; `null` on a stage, whose zone is known.
+    pub zone_seen: Option<String>,
     /// Figure by figure.
     pub figures: Vec<Figure>,
 }
@@ -56,22 +58,31 @@ pub(super) struct Measured {
 }
 
 impl ForecastPart {
-    /// The forecast for a plan on its stage, beside what was measured; `None` without a stage, whose zone is known.
-    pub(super) fn of(plan: &Plan, agents: usize, measured: Measured) -> Option<Self> {
-        let stage = plan.scenario.stage.as_ref()?;
-        // Which address a proxy has changes no figure.
-        let addresses: Vec<IpAddr> =
-            (1..=stage.fronts()).map(|n| IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + u32::from(n)))).collect();
-        let zone = stage.zone(&addresses, plan.scenario.seed).ok()?;
-        let agents = u32::try_from(agents).unwrap_or(u32::MAX).max(1);
+    /// The forecast beside what was measured; `None` when nothing is known of the zone.
+    pub(super) fn of(findings: &Findings<'_>, measured: Measured) -> Option<Self> {
+        let plan = findings.plan;
+        let (zone, seen) = match &plan.scenario.stage {
+            Some(stage) => (stage.zone(&nominal(stage.fronts()), plan.scenario.seed).ok()?, None),
+            None => (findings.zone_seen?.zone().ok()?, findings.zone_seen.map(in_words)),
+        };
+        let agents = u32::try_from(findings.agents.len()).unwrap_or(u32::MAX).max(1);
         let told = forecast(&Setting { plan, zone: &zone, agents, trials: None });
-        Some(Self { trials: told.trials, figures: figures(&told, measured) })
+        Some(Self { trials: told.trials, zone_seen: seen, figures: figures(&told, measured) })
     }
 
     /// Whether any measured figure lies outside of its range.
     pub(super) fn disagrees(&self) -> bool {
         self.figures.iter().any(|figure| figure.agrees == Some(false))
     }
+}
+
+/// Addresses for the forecast: which one a proxy has changes no figure.
+fn nominal(fronts: u16) -> Vec<IpAddr> {
+    (1..=u32::from(fronts)).map(|number| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number))).collect()
+}
+
+fn in_words(seen: &ZoneSeen) -> String {
+    format!("{}, {} addresses, TTL {} s", seen.policy, seen.members.len(), seen.ttl_s)
 }
 
 fn figures(told: &Forecast, measured: Measured) -> Vec<Figure> {
@@ -116,11 +127,14 @@ pub(super) fn render(out: &mut String, part: &ForecastPart) {
         table.add_row([name.to_owned(), measured, number(figure.p50), range, mark.to_owned()]);
     }
     block(out, &table);
+    if let Some(seen) = &part.zone_seen {
+        line(out, &format!("  the zone looked like {seen} before the run"));
+    }
     if part.disagrees() {
-        let mut text = String::from("  ! Measured and forecast disagree: ");
-        // Writing to a String cannot fail.
-        let _ = write!(text, "limits, retries or dead proxies moved the load, or DNS did not do what the scenario says.");
-        line(out, &text);
+        line(
+            out,
+            "  ! Measured and forecast disagree: limits, retries or dead proxies moved the load, or DNS did not do what is said here.",
+        );
         line(out, "    By chance alone one figure in fifty lies outside.");
     }
 }
