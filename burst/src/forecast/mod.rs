@@ -8,6 +8,7 @@
 //! phone's list wins every race. IPv6 is not played. T0 follows the doors at once.
 
 mod cast;
+mod formula;
 mod trial;
 mod world;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::cast::Cast;
+pub use self::formula::{Formula, Rule, formula};
 use self::trial::{Outcome, Trial};
 use self::world::World;
 use crate::draw::{Stream, draw};
@@ -106,6 +108,8 @@ pub struct Forecast {
     pub busiest_share: Option<Band>,
     /// Of connections opened by each kind of phone.
     pub by_phone: Vec<(String, SkewBands)>,
+    /// What a formula says of everybody's first connection, where there is one.
+    pub formula: Option<Formula>,
 }
 
 /// Plays the trials. The same setting gives the same forecast on every machine.
@@ -131,7 +135,7 @@ pub fn forecast(setting: &Setting<'_>) -> Forecast {
         viewers,
         proxies: zone.members().len(),
         connections: bands(&|outcome| outcome.connections, &|outcome| outcome.idle).unwrap_or_default(),
-        votes: bands(&|outcome| outcome.votes, &|outcome| outcome.idle),
+        votes: bands(&|outcome| outcome.votes, &|outcome| outcome.idle_of_votes),
         peak_open: Band::of(outcomes.iter().map(|outcome| outcome.peak_open as f64).collect()).unwrap_or_default(),
         busiest_share: Band::of(outcomes.iter().filter_map(|outcome| outcome.connections?.busiest_share).collect()),
         by_phone: scenario
@@ -144,6 +148,7 @@ pub fn forecast(setting: &Setting<'_>) -> Forecast {
                 Some((phone.name.clone(), bands?))
             })
             .collect(),
+        formula: formula(setting),
     }
 }
 

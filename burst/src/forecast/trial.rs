@@ -16,6 +16,8 @@ pub(super) struct Outcome {
     pub(super) votes: Option<Skew>,
     /// Proxies that got no connection.
     pub(super) idle: usize,
+    /// Proxies that got no vote.
+    pub(super) idle_of_votes: usize,
     pub(super) peak_open: u64,
     pub(super) by_phone: Vec<Option<Skew>>,
     pub(super) idle_by_phone: Vec<usize>,
@@ -150,6 +152,7 @@ impl<'a> Trial<'a> {
             connections: Skew::of(&counts.opened),
             votes: Skew::of(&votes),
             idle: idle(&counts.opened),
+            idle_of_votes: idle(&votes),
             peak_open: counts.level.iter().map(peak).max().unwrap_or(0).unsigned_abs(),
             by_phone: counts.by_phone.iter().map(|grid| Skew::of(grid)).collect(),
             idle_by_phone: counts.by_phone.iter().map(|grid| idle(grid)).collect(),
