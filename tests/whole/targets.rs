@@ -74,6 +74,8 @@ fn fails_against(bytes: &'static [u8]) -> Report {
     report.is("fail");
     assert_eq!(report.count("votes.accepted"), 0);
     assert_eq!(report.count("votes.complaints"), 200, "every voter has reason to complain");
+    let seen = report.text("forecast.zone_seen");
+    assert!(seen.contains("3 addresses, TTL 5 s"), "what the zone was seen to do is what is forecast: {seen}");
     report
 }
 
