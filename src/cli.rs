@@ -21,8 +21,9 @@ Exit codes:
   3  unknown   the run is incomplete, was late or unsynchronised: it proves nothing either way
 
 First steps:
-  voteburst check   scenarios/show.toml     what would happen; sends nothing
-  voteburst compare scenarios/show.toml     the case: single-A against multivalue DNS")]
+  voteburst check    scenarios/show.toml    what would happen; sends nothing
+  voteburst forecast scenarios/show.toml    what DNS alone would make of it; sends nothing
+  voteburst compare  scenarios/show.toml    the case: single-A against multivalue DNS")]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -33,6 +34,9 @@ pub(crate) struct Cli {
 fn viewers() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=i64::from(MOST_VIEWERS))
 }
+
+/// The longest TTL a scenario may have, in seconds.
+const MOST_TTL_S: u32 = 172_800;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -55,6 +59,10 @@ pub(crate) enum Command {
     /// Exits with 0 when it is clear what the name does (with --against: when both are of one kind), 1 when --against names one
     /// of another kind, 3 when too little was seen to tell.
     Dns(Dns),
+    /// Say what DNS alone will make of a scenario's burst, under one or more zones; sends nothing
+    ///
+    /// Plays zone, carriers and phones in virtual time, many times with other draws. Every combination of the lists is a row.
+    Forecast(Forecast),
     /// Make every report again from a run directory
     Report(Report),
     /// One worker process of a stage (started by voteburst itself)
@@ -216,6 +224,47 @@ pub(crate) struct Dns {
     /// Ask this server for NAME2; repeat it for each [default: its authoritative servers, found by NS lookups, and resolvers]
     #[arg(long = "against-server", value_name = "IP[:PORT]", value_parser = dns_server, requires = "against")]
     pub(crate) against_servers: Vec<SocketAddr>,
+    /// Write everything as JSON to standard output instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress on standard error
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// A TTL: whole seconds, or a time with its unit.
+fn ttl(text: &str) -> Result<u32, String> {
+    let whole = |time: Duration| (time.subsec_nanos() == 0).then(|| u32::try_from(time.as_secs()).ok()).flatten();
+    let found = text.parse().ok().or_else(|| humantime::parse_duration(text).ok().and_then(whole));
+    found.filter(|ttl_s| *ttl_s <= MOST_TTL_S).ok_or_else(|| "needed 0 to 172800 whole seconds, such as 5, 60s or 5min".into())
+}
+
+/// `voteburst forecast`.
+#[derive(Debug, Args)]
+pub(crate) struct Forecast {
+    /// The scenario file (TOML); without a [stage] it needs --zone and --proxies
+    pub(crate) scenario: PathBuf,
+    /// Zone policies; several with commas or by repeating it [default: the scenario's]
+    #[arg(long = "zone", value_name = "POLICY", value_delimiter = ',')]
+    pub(crate) zones: Vec<ZonePolicy>,
+    /// Numbers of proxies, such as 4,8,15 [default: the scenario's]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) proxies: Vec<u16>,
+    /// TTLs of answers in seconds, such as 5,60 [default: the scenario's, 60 without a stage; lb-alias is always 60]
+    #[arg(long = "ttl", value_name = "TTL,…", value_delimiter = ',', value_parser = ttl)]
+    pub(crate) ttls: Vec<u32>,
+    /// Numbers of carriers, such as 1,10,100 [default: the scenario's]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) carriers: Vec<u16>,
+    /// Play with this many viewers instead of the scenario's
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = viewers())]
+    pub(crate) viewers: Option<u32>,
+    /// Draw from this seed instead of the scenario's
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) seed: Option<u32>,
+    /// How often to play each row [default: 20 to 200, as the audience allows]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) trials: Option<u32>,
     /// Write everything as JSON to standard output instead of text
     #[arg(long)]
     pub(crate) json: bool,

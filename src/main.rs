@@ -8,6 +8,7 @@ mod clock;
 mod compare;
 mod dns;
 mod fleet;
+mod forecast;
 mod problem;
 mod rehearsal;
 mod report;
@@ -16,6 +17,7 @@ mod say;
 mod scenario;
 mod signal;
 mod stage;
+mod text;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         cli::Command::Stage(args) => stage::stage(args),
         cli::Command::Check(args) => check::check(args),
         cli::Command::Dns(args) => dns::dns(&args),
+        cli::Command::Forecast(args) => forecast::forecast(&args),
         cli::Command::Report(args) => report::report(&args),
         cli::Command::StageWorker => stage::worker(),
     };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use voteburst_burst::plan::Plan;
-use voteburst_burst::scenario::Draft;
+use voteburst_burst::scenario::{Draft, Scenario};
 use voteburst_burst::zone::ZonePolicy;
 
 use crate::problem::Problem;
@@ -59,13 +59,22 @@ impl Source {
         if let Some(zone) = overrides.zone {
             draft = draft.with_zone(zone);
         }
-        let read = |path: &str| fs::read_to_string(self.folder.join(path));
-        let scenario = draft.resolve(&read).map_err(Problem::usage)?;
+        let scenario = self.resolve(draft)?;
         if overrides.zone.is_some() && scenario.stage.is_none() {
             return Err(Problem::usage(
                 "--zone: found a scenario without [stage]\n  needed: a stage, whose zone can be chosen\n  fix:    leave --zone out: a live name answers as it does",
             ));
         }
         Ok(Plan::new(scenario))
+    }
+
+    /// The words as written, for overrides of one command alone.
+    pub(crate) fn draft(&self) -> Draft {
+        self.draft.clone()
+    }
+
+    /// Gives a draft of this scenario its meaning; other files are looked for beside it.
+    pub(crate) fn resolve(&self, draft: Draft) -> Result<Scenario, Problem> {
+        draft.resolve(&|path| fs::read_to_string(self.folder.join(path))).map_err(Problem::usage)
     }
 }

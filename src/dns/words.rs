@@ -1,12 +1,11 @@
 //! What a name was seen to do, in words and tables.
 
-use std::fmt::Write as _;
-
 use voteburst_burst::observe::{Guess, Manner, Picture, Seen};
 
 use super::audience::{Audience, Row};
 use super::look::{Look, ServerView};
 use super::phones::{self, PhoneView};
+use crate::text::{line, table};
 
 /// More addresses than this are counted, not shown.
 const SHOWN: usize = 16;
@@ -173,23 +172,4 @@ fn range<N: PartialEq + std::fmt::Display>((least, most): (N, N)) -> String {
 /// Never 100 %: nothing that was only looked at is certain.
 fn percent(part: f64) -> String {
     format!("{:.0} %", (part * 100.0).min(99.0))
-}
-
-/// Columns as wide as their widest cell.
-fn table(out: &mut String, head: &[&str], rows: &[Vec<String>]) {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    for row in std::iter::once(&head).chain(rows) {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        line(out, cells.join("  ").trim_end());
-    }
-}
-
-fn line(out: &mut String, text: &str) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "{text}");
 }

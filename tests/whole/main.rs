@@ -5,6 +5,7 @@
 mod agents;
 mod dns_in_runs;
 mod fixture;
+mod forecast;
 mod interrupts;
 mod machine;
 mod names;

@@ -300,6 +300,31 @@ impl Draft {
         self
     }
 
+    /// Puts another number of proxies in place of the written one. Without a stage nothing changes.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: u16) -> Self {
+        if let Some(stage) = &mut self.words.stage {
+            stage.proxies = proxies.into();
+        }
+        self
+    }
+
+    /// Puts another TTL in place of the written one, in seconds. Without a stage nothing changes.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl_s: u32) -> Self {
+        if let Some(stage) = &mut self.words.stage {
+            stage.ttl = words::Time::seconds(ttl_s.into());
+        }
+        self
+    }
+
+    /// Puts another number of carriers in place of the written one; their sizes follow the same rule.
+    #[must_use]
+    pub fn with_carriers(mut self, carriers: u16) -> Self {
+        self.words.carriers.count = Some(carriers.into());
+        self
+    }
+
     /// Gives the words their meaning. `read` reads a trace file, by its path as written.
     ///
     /// # Errors
