@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use voteburst_burst::clock::{FleetTime, Offset};
 use voteburst_burst::outcome::{Failure, Fate};
-use voteburst_burst::tally::{MOST_SECONDS, ProxyTally, Tally};
+use voteburst_burst::tally::{Asker, LookupFailure, Lookups, MOST_SECONDS, ProxyTally, Tally};
 use voteburst_proto::convert::{MOST_PROXIES, WireProblem};
 use voteburst_proto::message::{Check, CheckStatus, Join, Progress, Ready, Share, Snapshot, Welcome};
 use voteburst_proto::{FromAgent, FromCoordinator, wire};
@@ -29,7 +29,7 @@ fn proxy() -> impl Strategy<Value = ProxyTally> {
             let cell = proxy.second(second);
             (cell.opened, cell.accepted, cell.failed[class]) = (opened, accepted, opened ^ accepted);
             (cell.closed, cell.closed_idle, cell.dns_answers) = (opened / 2, opened / 3, accepted / 2);
-            (cell.sent, cell.ended) = (accepted, accepted / 5);
+            (cell.sent, cell.ended, cell.also_rans) = (accepted, accepted / 5, opened / 7);
             proxy.response.record_ns(nanos);
             proxy.lateness.record_ns(nanos / 7);
         }
@@ -37,14 +37,32 @@ fn proxy() -> impl Strategy<Value = ProxyTally> {
     })
 }
 
+fn lookups() -> impl Strategy<Value = Lookups> {
+    let event = (0_u8..4, 0_u16..10_000, any::<u8>(), address(), 0_u32..400);
+    proptest::collection::vec(event, 0..30).prop_map(|events| {
+        let mut lookups = Lookups::default();
+        for (what, carrier, phone, address, number) in events {
+            let asker = Asker { carrier, phone };
+            match what {
+                0 => lookups.answered(asker, address, u64::from(number) * 1_000_000),
+                1 => lookups.remembered(asker),
+                2 => lookups.failed(asker, LookupFailure::ALL[number as usize % LookupFailure::COUNT]),
+                _ => lookups.led_to(asker, address, number),
+            }
+        }
+        lookups
+    })
+}
+
 fn tally() -> impl Strategy<Value = Tally> {
-    (proptest::collection::vec((address(), proxy()), 0..6), proxy()).prop_map(|(proxies, unplaced)| {
+    (proptest::collection::vec((address(), proxy()), 0..6), proxy(), lookups()).prop_map(|(proxies, unplaced, lookups)| {
         let mut tally = Tally::default();
         for (address, proxy) in proxies {
             let index = tally.index(address);
             tally.proxy(index).merge(&proxy);
         }
         tally.unplaced = unplaced;
+        tally.lookups = lookups;
         tally
     })
 }

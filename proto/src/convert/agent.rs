@@ -5,7 +5,7 @@ use std::time::Duration;
 use voteburst_burst::clock::Offset;
 use voteburst_burst::outcome::Fate;
 
-use super::{MOST_ITEMS, WireProblem, at_most, malformed, tally, text};
+use super::{MOST_ITEMS, WireProblem, at_most, lookups, malformed, tally, text};
 use crate::message::{Check, CheckStatus, FromAgent, Join, Progress, Ready, Snapshot};
 use crate::wire::{self, agent_message::Body, check::Status};
 
@@ -118,6 +118,7 @@ impl From<&Snapshot> for wire::Snapshot {
             warnings: snapshot.warnings.clone(),
             proxies,
             unplaced: Some(unplaced),
+            lookups: Some(lookups::to_wire(&snapshot.tally.lookups)),
             fates: snapshot.fates.iter().map(|fate| *fate as u8).collect(),
         }
     }
@@ -128,13 +129,15 @@ impl TryFrom<wire::Snapshot> for Snapshot {
 
     fn try_from(snapshot: wire::Snapshot) -> Result<Self, WireProblem> {
         at_most("number of warnings", snapshot.warnings.len(), MOST_ITEMS)?;
+        let mut tally = tally::from_wire(&snapshot.proxies, snapshot.unplaced)?;
+        tally.lookups = lookups::from_wire(snapshot.lookups)?;
         Ok(Self {
             run: snapshot.run,
             agent: snapshot.agent,
             incarnation: snapshot.incarnation,
             seq: snapshot.seq,
             last: snapshot.last,
-            tally: tally::from_wire(&snapshot.proxies, snapshot.unplaced)?,
+            tally,
             ended: snapshot.ended,
             connected: snapshot.connected,
             connected_at_t0: snapshot.connected_at_t0,

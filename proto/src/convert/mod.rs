@@ -6,6 +6,7 @@
 mod agent;
 mod coordinator;
 mod histogram;
+mod lookups;
 mod tally;
 
 pub use tally::MOST_PROXIES;

@@ -80,6 +80,7 @@ fn seconds_to_wire(seconds: &[Second]) -> wire::Seconds {
         opened: column(|s| s.opened),
         closed: column(|s| s.closed),
         closed_idle: column(|s| s.closed_idle),
+        also_rans: column(|s| s.also_rans),
         dns_answers: column(|s| s.dns_answers),
         sent: column(|s| s.sent),
         ended: column(|s| s.ended),
@@ -99,10 +100,11 @@ fn seconds_from_wire(message: &wire::Seconds) -> Result<Vec<Second>, WireProblem
     at_most("number of seconds of a proxy", count, MOST_SECONDS as usize)?;
     let mut seconds = vec![Second::default(); count];
     type Field = fn(&mut Second) -> &mut u32;
-    let columns: [(&[u32], Field); 7] = [
+    let columns: [(&[u32], Field); 8] = [
         (&message.opened, |s| &mut s.opened),
         (&message.closed, |s| &mut s.closed),
         (&message.closed_idle, |s| &mut s.closed_idle),
+        (&message.also_rans, |s| &mut s.also_rans),
         (&message.dns_answers, |s| &mut s.dns_answers),
         (&message.sent, |s| &mut s.sent),
         (&message.ended, |s| &mut s.ended),
