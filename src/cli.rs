@@ -262,7 +262,7 @@ pub(crate) struct Forecast {
     /// Draw from this seed instead of the scenario's
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u32>,
-    /// How often to play each row [default: 20 to 200, as the audience allows]
+    /// How often to play each row [default: 32 to 200, as the audience allows]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) trials: Option<u32>,
     /// Write everything as JSON to standard output instead of text

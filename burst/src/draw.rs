@@ -42,6 +42,8 @@ pub enum Stream {
     CarrierPhase = 16,
     /// The seeds of a forecast's trials.
     Trial = 17,
+    /// How long a zone has been moving from address to address when the doors of a forecast open.
+    ZonePhase = 18,
 }
 
 /// A uniform 64-bit value for the `number`th draw of a stream.

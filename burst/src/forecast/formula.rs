@@ -26,6 +26,9 @@ use crate::phone::{CacheScope, PickOrder};
 use crate::scenario::Phase;
 use crate::zone::{Family, MemberState, Moment, ZonePolicy};
 
+/// How finely the phase of a moving zone is averaged over.
+const OFFSETS: u32 = 100;
+
 /// Which formula it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,17 +169,27 @@ impl Terms {
         if self.ttl_s > window_s || self.span_s <= 0.0 {
             return None;
         }
-        let turns = (self.span_s / window_s).ceil() as usize;
-        let proxies = self.proxies as usize;
-        let mut held = vec![0.0; proxies];
-        for turn in 0..turns {
-            let begins = turn as f64 * window_s;
-            held[turn % proxies] += (begins + window_s).min(self.span_s) - begins;
-        }
-        let most = held.iter().copied().fold(0.0, f64::max);
-        let in_step = self.ttl_s == 0.0 || (self.caches == 1 && self.ttl_s == window_s && self.phase == Phase::Cold);
+        let in_step = self.caches == 1 && self.ttl_s == window_s && self.phase == Phase::Cold;
+        let most = if in_step {
+            // Its only cache begins its own windows with the first to come, and each of them falls into the next turn.
+            self.longest_turns(window_s, 0.0)
+        } else {
+            let midpoints = (0..OFFSETS).map(|n| (f64::from(n) + 0.5) / f64::from(OFFSETS) * window_s);
+            midpoints.map(|into| self.longest_turns(window_s, into)).sum::<f64>() / f64::from(OFFSETS)
+        };
         let total = most * self.proxies / self.span_s;
-        Some(Formula { rule: Rule::Window, total, instant: self.proxies, exact: in_step })
+        Some(Formula { rule: Rule::Window, total, instant: self.proxies, exact: in_step || self.ttl_s == 0.0 })
+    }
+
+    /// For how long of the span it is the turn of the proxy that has most of it, when the span begins so far into a turn.
+    fn longest_turns(&self, window_s: f64, into: f64) -> f64 {
+        let mut held = vec![0.0; self.proxies as usize];
+        let turns = ((self.span_s + into) / window_s).ceil() as usize;
+        for turn in 0..turns {
+            let begins = turn as f64 * window_s - into;
+            held[turn % self.proxies as usize] += (begins + window_s).min(self.span_s) - begins.max(0.0);
+        }
+        held.into_iter().fold(0.0, f64::max)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What DNS alone makes of a burst: zone, caches and phones played in virtual time, many times over with other draws.
 //!
 //! What the plan fixes (who holds which phone, sits behind which carrier, enters and votes when) stays fixed; what the world
-//! draws (answers, orders, ages of caches) is drawn anew for each trial. So every figure comes as a range: what chance alone
+//! draws (answers, orders, ages of caches, whose turn it is in a moving zone) is drawn anew for each trial. So every figure comes as a range: what chance alone
 //! does to it. The trials run the very code of the wire: [`crate::zone`], [`crate::cache::Slot`], [`crate::phone`].
 //!
 //! Not in it: limits of proxies, retries, dead proxies and the silence of DNS; all proxies accept, the first address of a
@@ -25,13 +25,13 @@ use crate::plan::Plan;
 use crate::skew::Skew;
 use crate::zone::Zone;
 
-/// The fewest trials: the range from 1 % to 99 % is then about that from the least to the greatest.
-const FEWEST_TRIALS: u32 = 20;
+/// The fewest trials: the range from 1 % to 99 % is then that from the least to the greatest.
+const FEWEST_TRIALS: u32 = 32;
 /// The most trials that are chosen unasked.
 const MOST_TRIALS: u32 = 200;
 /// How long a proxy keeps an idle connection when nothing is known of it.
 const NEVER: Duration = Duration::from_secs(86_400);
-/// Viewers over all trials that are played unasked, which takes about a second.
+/// Viewers over all trials that are played unasked, which takes about a second; more when 32 trials are more.
 const VIEWERS_IN_ALL: u32 = 16_000_000;
 
 /// What is to be forecast.
@@ -43,7 +43,7 @@ pub struct Setting<'a> {
     pub zone: &'a Zone,
     /// How many agent processes play the audience: it matters for phones whose cache is a process's.
     pub agents: u32,
-    /// How many trials; `None` chooses by the size of the audience, 20 to 200.
+    /// How many trials; `None` chooses by the size of the audience, 32 to 200.
     pub trials: Option<u32>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cache::{Freshness, Slot};
-use crate::draw::{Stream, below, draw};
+use crate::draw::{Stream, below, draw, unit};
 use crate::phone::{CacheScope, PhoneMemory, PhoneModel, Recalled};
 use crate::scenario::{Carrier, Phase, Phone, Scenario};
 use crate::zone::{Family, Moment, Zone};
@@ -14,6 +14,8 @@ pub(super) type Proxy = u16;
 pub(super) struct World<'a> {
     zone: &'a Zone,
     seed: u64,
+    /// How long the zone has been answering when the doors open. It decides whose turn it is.
+    age: Duration,
     t0: Duration,
     carriers: &'a [Carrier],
     phones: &'a [Phone],
@@ -40,9 +42,13 @@ impl<'a> World<'a> {
             slots += u32::from(carrier.caches.max(1));
         }
         let phones = &scenario.audience.phones;
+        // Nobody opens the doors by a zone's clock: any moment of all its turns is as likely.
+        let turns = u32::try_from(zone.members().len()).unwrap_or(u32::MAX);
+        let age = zone.window().saturating_mul(turns).mul_f64(unit(draw(seed, Stream::ZonePhase, 0)));
         let mut world = Self {
             zone,
             seed,
+            age,
             t0,
             carriers,
             phones,
@@ -74,7 +80,7 @@ impl<'a> World<'a> {
     }
 
     fn ask_zone(&mut self, now: Duration) -> (Vec<Proxy>, u32) {
-        let moment = Moment { now, since_t0: now.checked_sub(self.t0) };
+        let moment = Moment { now: self.age + now, since_t0: now.checked_sub(self.t0) };
         let answer = self.zone.answer(Family::V4, self.asked, moment);
         self.asked += 1;
         (answer.members.iter().map(|member| *member as Proxy).collect(), answer.ttl_s)
