@@ -293,7 +293,7 @@ fn put_together(
 ) -> Result<Worker, MusterError> {
     let Assignment { plan, viewers, run, carriers, recursion_desired, port, sources, allowed } = assignment;
     let scenario = &plan.scenario;
-    let resolver = Resolver::new(&scenario.dns, carriers, recursion_desired, scenario.seed, viewers.start, viewers.len())?;
+    let resolver = Resolver::new(scenario, carriers, recursion_desired, viewers.start, viewers.len())?;
     let dialler = Dialler { sources, allowed, port, connect_timeout: scenario.target.connect_timeout, tls };
     let tickets = plan.tickets_of(&viewers);
     Ok(Worker::new(Parts { clock, plan, viewers, run, dialler, resolver, counters, milestones }, tickets))

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use voteburst_burst::outcome::Failure;
-use voteburst_burst::tally::ProxyIndex;
+use voteburst_burst::tally::{Asker, ProxyIndex};
 
 use crate::dial::Conn;
 use crate::record::Place;
+use crate::resolve::Resolved;
 use crate::worker::Worker;
 
 /// An open connection.
@@ -28,23 +29,38 @@ pub(crate) struct NotHeld {
     pub(crate) what: String,
 }
 
-/// Asks the viewer's phone for an address and connects to it.
+/// Asks the viewer's phone for addresses and connects to one of them.
 pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
     let viewer = worker.viewers.start + me;
     let nature = worker.plan.viewer(viewer);
-    let resolved = worker.resolver.resolve(me, nature, worker.plan.scenario.audience.phones[usize::from(nature.phone)].model, worker.clock, |first| {
-        worker.record.borrow_mut().resolved(first, worker.clock.now());
-    });
-    let address = resolved.await.map_err(|failed| NotHeld { class: failed.class, place: None, what: failed.what })?;
-    let proxy = worker.record.borrow_mut().tally.index(address);
-    match worker.dialler.open(viewer, &[address]).await {
-        Ok(conn) => {
-            worker.record.borrow_mut().opened(proxy, worker.clock.now());
+    let asker = Asker { carrier: nature.carrier, phone: nature.phone };
+    let model = &worker.plan.scenario.audience.phones[usize::from(nature.phone)].model;
+    let addresses = match worker.resolver.resolve(me, nature, model, worker.clock).await {
+        Ok(Resolved { addresses, answered }) => {
+            worker.record.borrow_mut().resolved(asker, answered, worker.clock.now());
+            addresses
+        }
+        Err(failed) => {
+            worker.record.borrow_mut().unresolved(asker, failed.failure);
+            return Err(NotHeld { class: failed.class, place: None, what: failed.what });
+        }
+    };
+    let dialled = worker.dialler.open(viewer, model.racing, &addresses).await;
+    let now = worker.clock.now();
+    let mut record = worker.record.borrow_mut();
+    match dialled {
+        Ok(opened) => {
+            worker.resolver.tried(me, model, Some(opened.address), opened.failed.iter().copied());
+            opened.failed.iter().chain(&opened.lost).for_each(|address| record.also_ran(*address, now));
+            let proxy = record.opened(asker, opened.address, now);
             worker.counters.connected.fetch_add(1, Ordering::Relaxed);
-            Ok(Held { conn, proxy, fresh: true, watched: false })
+            Ok(Held { conn: opened.conn, proxy, fresh: true, watched: false })
         }
         Err(error) => {
-            Err(NotHeld { class: error.class, place: Some(proxy), what: error.to_string() })
+            worker.resolver.tried(me, model, None, error.others.iter().copied().chain([error.address]));
+            error.others.iter().for_each(|address| record.also_ran(*address, now));
+            let place = Some(record.tally.index(error.address));
+            Err(NotHeld { class: error.class, place, what: error.to_string() })
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use voteburst_burst::clock::LocalTime;
 use voteburst_burst::outcome::{Failure, Fate};
-use voteburst_burst::tally::{ProxyIndex, ProxyTally, Second, Tally};
+use voteburst_burst::tally::{Asker, LookupFailure, ProxyIndex, ProxyTally, Second, Tally};
 
 use crate::votelog::VoteLog;
 
@@ -43,16 +43,33 @@ impl Record {
         self.doors = at;
     }
 
-    /// A resolution ended with this address first.
-    pub(crate) fn resolved(&mut self, first: IpAddr, now: LocalTime) -> ProxyIndex {
+    /// A phone knew where to go: `answered` over the wire, with this address first and after so many nanoseconds, or by its
+    /// own memory.
+    pub(crate) fn resolved(&mut self, asker: Asker, answered: Option<(IpAddr, u64)>, now: LocalTime) {
+        let Some((first, nanos)) = answered else { return self.tally.lookups.remembered(asker) };
+        self.tally.lookups.answered(asker, first, nanos);
         let proxy = self.tally.index(first);
         self.second(Some(proxy), now).dns_answers += 1;
-        proxy
+    }
+
+    /// A lookup failed.
+    pub(crate) fn unresolved(&mut self, asker: Asker, failure: LookupFailure) {
+        self.tally.lookups.failed(asker, failure);
     }
 
     /// A connection was opened.
-    pub(crate) fn opened(&mut self, proxy: ProxyIndex, now: LocalTime) {
+    pub(crate) fn opened(&mut self, asker: Asker, address: IpAddr, now: LocalTime) -> ProxyIndex {
+        let proxy = self.tally.index(address);
         self.second(Some(proxy), now).opened += 1;
+        let second = self.second_of(now);
+        self.tally.lookups.led_to(asker, address, second);
+        proxy
+    }
+
+    /// An attempt to connect did not become the phone's connection, for another one did or all of them failed.
+    pub(crate) fn also_ran(&mut self, address: IpAddr, now: LocalTime) {
+        let proxy = self.tally.index(address);
+        self.second(Some(proxy), now).also_rans += 1;
     }
 
     /// A connection was closed; `idle` when the proxy did so while no vote was in flight.
@@ -127,8 +144,12 @@ impl Record {
     }
 
     fn second(&mut self, place: Place, now: LocalTime) -> &mut Second {
-        let second = now.since(self.doors).as_secs();
-        self.at(place).second(u32::try_from(second).unwrap_or(u32::MAX))
+        let second = self.second_of(now);
+        self.at(place).second(second)
+    }
+
+    fn second_of(&self, now: LocalTime) -> u32 {
+        u32::try_from(now.since(self.doors).as_secs()).unwrap_or(u32::MAX)
     }
 }
 
@@ -142,20 +163,24 @@ mod tests {
     fn events_count_in_their_second_since_the_doors_opened() {
         let mut record = Record::new(1, LocalTime(0));
         record.open_doors(LocalTime(5 * SECOND));
-        let proxy = record.resolved([127, 0, 0, 1].into(), LocalTime(5 * SECOND));
-        record.opened(proxy, LocalTime(6 * SECOND - 1));
+        let (asker, address) = (Asker { carrier: 0, phone: 0 }, [127, 0, 0, 1].into());
+        record.resolved(asker, Some((address, 1_000)), LocalTime(5 * SECOND));
+        record.also_ran(address, LocalTime(6 * SECOND));
+        let proxy = record.opened(asker, address, LocalTime(6 * SECOND - 1));
         record.sent(proxy, 7, LocalTime(6 * SECOND));
         record.ended(proxy, LocalTime(7 * SECOND));
         record.closed(proxy, true, LocalTime(8 * SECOND));
         let seconds = &record.tally.proxy(proxy).seconds;
         let row = |index: usize| {
             let s: Second = seconds[index];
-            [s.dns_answers, s.opened, s.sent, s.ended, s.closed, s.closed_idle]
+            [s.dns_answers, s.opened, s.also_rans, s.sent, s.ended, s.closed, s.closed_idle]
         };
         assert_eq!(
             [row(0), row(1), row(2), row(3)],
-            [[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 1]]
+            [[1, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1, 1]]
         );
+        let lookups = record.tally.lookups.total();
+        assert_eq!((lookups.asked, lookups.led_to.get(&address)), (1, Some(&1)));
     }
 
     #[test]
@@ -168,7 +193,7 @@ mod tests {
     #[test]
     fn only_the_first_send_tells_how_late_the_agent_began() {
         let mut record = Record::new(0, LocalTime(0));
-        let proxy = record.resolved([127, 0, 0, 1].into(), LocalTime(0));
+        let proxy = record.tally.index([127, 0, 0, 1].into());
         for lateness in [30, 10, 50] {
             record.sent(proxy, lateness, LocalTime(0));
         }
