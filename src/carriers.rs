@@ -19,7 +19,8 @@ pub(crate) struct Carriers {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Whether they are the real world's, which answer only queries that desire recursion.
     pub(crate) recursion_desired: bool,
-    own: Vec<Carrier>,
+    /// Ours, with their positions in the scenario.
+    own: Vec<(u64, Carrier)>,
 }
 
 impl Carriers {
@@ -51,7 +52,7 @@ impl Carriers {
                 warm(&started, scenario).await?;
             }
             addresses.push(started.address());
-            own.push(started);
+            own.push((number, started));
         }
         Ok(Self { addresses, recursion_desired: own.is_empty(), own })
     }
@@ -104,8 +105,9 @@ impl Carriers {
     /// What each of our carriers counted, and its end.
     pub(crate) async fn stop(self) -> Value {
         let mut counters = Vec::new();
-        for carrier in self.own {
-            counters.push(json!({ "address": carrier.address().to_string(), "counters": carrier.counters() }));
+        for (number, carrier) in self.own {
+            let address = carrier.address().to_string();
+            counters.push(json!({ "carrier": number, "address": address, "counters": carrier.counters() }));
             carrier.shutdown().await;
         }
         Value::Array(counters)

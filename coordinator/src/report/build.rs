@@ -15,8 +15,8 @@ use crate::record::ZoneSeen;
 
 use super::forecast::{ForecastPart, Measured};
 use super::{
-    Agent, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start, TimelineSecond,
-    VerdictPart, Votes,
+    Agent, CacheFacts, DnsPart, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start,
+    TimelineSecond, VerdictPart, Votes,
 };
 
 /// What is known of one agent.
@@ -80,6 +80,8 @@ pub struct Findings<'a> {
     pub stage: &'a BTreeMap<IpAddr, FrontFacts>,
     /// What a live target's zone was seen to do before the run.
     pub zone_seen: Option<&'a ZoneSeen>,
+    /// What voteburst's own carriers counted, by their position in the scenario.
+    pub caches: BTreeMap<u16, CacheFacts>,
     /// T0 in whole seconds after the doors opened; `None` when it was never committed.
     pub t0_second: Option<u32>,
     /// The agents.
@@ -119,6 +121,12 @@ impl Report {
             skew_connections,
             // A run that never fired has nothing to be held against.
             forecast: findings.t0_second.and_then(|_| ForecastPart::of(findings, measured)),
+            dns: DnsPart::of(
+                findings.plan,
+                &findings.tally.lookups,
+                &findings.caches,
+                &proxies.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
+            ),
             start: Start {
                 spread_ms: findings.start_ns.map(|(spread, _)| spread as f64 / 1e6),
                 bound_ms: findings.start_ns.map(|(_, bound)| bound as f64 / 1e6),
@@ -236,7 +244,7 @@ fn latencies(tally: &ProxyTally) -> Latencies {
     Latencies { response: quantiles(&tally.response), service: quantiles(&tally.service), lateness: quantiles(&tally.lateness) }
 }
 
-fn quantiles(latency: &Latency) -> Quantiles {
+pub(super) fn quantiles(latency: &Latency) -> Quantiles {
     Quantiles {
         count: latency.len(),
         p50: latency.quantile_ms(0.5),
@@ -284,6 +292,7 @@ fn proxy(address: IpAddr, tally: &ProxyTally, stage: Option<&FrontFacts>) -> Pro
         opened: total.opened.into(),
         closed: total.closed.into(),
         closed_idle: total.closed_idle.into(),
+        also_rans: total.also_rans.into(),
         peak_open: peak(&tally.open_by_second()),
         peak_in_flight: peak(&tally.in_flight_by_second()),
         dns_answers: total.dns_answers.into(),
@@ -316,7 +325,14 @@ fn timeline(proxies: &[(IpAddr, ProxyTally)], t0_second: u32) -> Vec<TimelineSec
                 };
                 (address.to_string(), cell)
             });
-            TimelineSecond { t_s: index as i64 - i64::from(t0_second), proxies: cells.collect() }
+            let opened =
+                || proxies.iter().map(|(_, tally)| tally.seconds.get(index).map_or(0, |second| u64::from(second.opened)));
+            let (all, most) = (opened().sum::<u64>(), opened().max().unwrap_or(0));
+            TimelineSecond {
+                t_s: index as i64 - i64::from(t0_second),
+                busiest_new_share: (all > 0).then(|| most as f64 / all as f64),
+                proxies: cells.collect(),
+            }
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use voteburst_burst::ledger::{Ledger, ShareReport};
 use voteburst_burst::outcome::Fate;
 
-use super::{AgentFacts, Findings, FrontFacts, Report};
+use super::{AgentFacts, CacheFacts, Findings, FrontFacts, Report};
 use crate::conductor::Ended;
 use crate::journal::Evidence;
 use crate::record::AgentRecord;
@@ -42,6 +42,7 @@ impl Report {
             fronts: &fronts,
             stage: &stage.fronts,
             zone_seen: record.zone_seen.as_ref(),
+            caches: caches(record.carriers.as_ref()),
             t0_second: record.t0_second,
             agents: record.agents.iter().map(|agent| facts(agent, aborted)).collect(),
             start_ns: (record.start.agents > 0).then_some((record.start.spread_ns, record.start.bound_ns)),
@@ -49,6 +50,17 @@ impl Report {
             forced: (!record.forced.is_empty()).then(|| record.forced.join("; ")),
         })
     }
+}
+
+/// The counters of voteburst's own carriers, which say by `carrier` (from 0) where they stand in the scenario.
+fn caches(carriers: Option<&serde_json::Value>) -> BTreeMap<u16, CacheFacts> {
+    #[derive(Deserialize)]
+    struct Counted {
+        carrier: u16,
+        counters: CacheFacts,
+    }
+    let counted = carriers.and_then(|list| serde_json::from_value::<Vec<Counted>>(list.clone()).ok()).unwrap_or_default();
+    counted.into_iter().map(|counted| (counted.carrier, counted.counters)).collect()
 }
 
 /// Before T0 was committed no agent could send anything: every vote is known not to have left.

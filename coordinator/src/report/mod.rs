@@ -4,6 +4,7 @@
 
 mod build;
 pub mod compare;
+mod dns;
 mod evidence;
 mod forecast;
 pub mod terminal;
@@ -16,6 +17,7 @@ use voteburst_burst::skew::Skew;
 use voteburst_burst::verdict::{Effect, Outcome};
 
 pub use build::{AgentFacts, Findings, FrontFacts};
+pub use dns::{CacheFacts, CarrierPart, DnsPart, LookupPart, PhonePart};
 pub use evidence::StageNotes;
 pub use forecast::{Figure, ForecastPart};
 
@@ -50,6 +52,9 @@ pub struct Report {
     /// What DNS alone makes of the burst, beside what was measured; `null` where the zone is not known.
     #[serde(default)]
     pub forecast: Option<ForecastPart>,
+    /// What phones made of DNS.
+    #[serde(default)]
+    pub dns: DnsPart,
     /// How far apart the agents started.
     pub start: Start,
     /// The share of viewers connected at T0, in [0, 1]; `null` when the burst never began.
@@ -213,6 +218,9 @@ pub struct Proxy {
     pub closed: u64,
     /// Of those, closed by the proxy while idle.
     pub closed_idle: u64,
+    /// Attempts to connect that lost a race, or failed before their phone went on to the next address.
+    #[serde(default)]
+    pub also_rans: u64,
     /// The most connections open at the end of any second.
     pub peak_open: i64,
     /// The most attempts in flight at the end of any second.
@@ -238,6 +246,9 @@ pub struct Proxy {
 pub struct TimelineSecond {
     /// Its beginning, in seconds after T0.
     pub t_s: i64,
+    /// The greatest share of this second's new connections that one proxy got, in [0, 1]; `null` when none was opened.
+    #[serde(default)]
+    pub busiest_new_share: Option<f64>,
     /// Each proxy's figures.
     pub proxies: BTreeMap<String, ProxySecond>,
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use voteburst_burst::verdict::{Effect, Outcome};
 
-use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, forecast};
+use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, dns, forecast};
 
 /// How many columns the timeline may take.
 const TIMELINE_COLUMNS: usize = 80;
@@ -39,6 +39,7 @@ pub fn render(report: &Report) -> String {
     if let Some(part) = &report.forecast {
         forecast::render(&mut out, part);
     }
+    dns::render(&mut out, report);
     proxies(&mut out, report);
     pictures(&mut out, report);
     agents(&mut out, report);
