@@ -24,6 +24,7 @@ fn record_of(plan: &Plan) -> RunRecord {
         seed: 7,
         zone: None,
         fronts: vec![[127, 0, 0, 9].into()],
+        zone_seen: None,
         phases: Vec::new(),
         t0_ns: Some(5),
         t0_kernel_ns: Some(6),
