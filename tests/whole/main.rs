@@ -14,6 +14,7 @@ mod real_haproxy;
 mod real_limits;
 mod refusals;
 mod rehearsal;
+mod resolvers;
 mod scenario;
 mod services;
 mod targets;

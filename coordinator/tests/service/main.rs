@@ -174,7 +174,7 @@ async fn strangers_are_refused_in_words_and_the_run_waits_on() {
     let strangers = [
         (with(None), "showed no join token"),
         (with(Some("0123456789abcdef-tesT")), "showed another join token"),
-        (Join { protocol: PROTOCOL + 1, version: "99.0.0".into(), ..with(Some(token)) }, "speaks protocol 2 (version 99.0.0)"),
+        (Join { protocol: PROTOCOL + 1, version: "99.0.0".into(), ..with(Some(token)) }, "speaks protocol 3 (version 99.0.0)"),
     ];
     for (join, why) in strangers {
         let reason = refusal(&mut Puppet::connect(&stand.address, join).await).await;

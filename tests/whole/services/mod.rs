@@ -3,13 +3,14 @@
 //! None of them needs root, none shares a file or an address with another test, and each is killed by its own process
 //! id when the test lets go of it. Where a server is ready is judged by what it answers, never by an open port alone.
 
+mod dnsmasq;
 mod fleet;
 mod haproxy;
 mod nginx;
 mod unbound;
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,10 +18,14 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Runtime;
+use voteburst_dns::stub::{AskError, Kind, Query, Question, ask};
 
+pub(crate) use dnsmasq::Dnsmasq;
 pub(crate) use fleet::{Alone, Fleet, Setting};
 pub(crate) use haproxy::{Counters, Limits};
 pub(crate) use nginx::Service;
+pub(crate) use unbound::Unbound;
 
 /// No server needs longer than this for anything but on a machine that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,15 +76,25 @@ impl Block {
 
     /// These addresses of the block, at a port that is free on all of them. Nobody else uses the block: only a server that
     /// listens on every address of the machine can be in the way.
-    fn on_one_port<const N: usize>(&self, last: [u8; N]) -> [SocketAddrV4; N] {
+    pub(crate) fn on_one_port<const N: usize>(&self, last: [u8; N]) -> [SocketAddrV4; N] {
         let at = |port| last.map(|last| SocketAddrV4::new(self.address(last), port));
         let is_free = |found: &[SocketAddrV4; N]| found.iter().all(|address| TcpListener::bind(address).is_ok());
         (20_000..30_000).map(at).find(is_free).expect("a port between 20,000 and 30,000 that is free on 127/8")
     }
 }
 
+/// Whether a DNS server gives any answer for this name, were it an error.
+fn answers(runtime: &Runtime, server: SocketAddr, name: &str) -> Option<()> {
+    let question = Question::new(name, Kind::A).unwrap();
+    let query = Query { id: 1, each: Duration::from_millis(200), attempts: 1, recursion_desired: true, client_subnet: None };
+    match runtime.block_on(ask(server, &question, &query)) {
+        Err(AskError::Timeout | AskError::Unreachable(_) | AskError::LocalLimit(_)) => None,
+        Ok(_) | Err(_) => Some(()),
+    }
+}
+
 /// The path of a server's program.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers in directories that are not on every user's PATH.
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);

@@ -16,6 +16,21 @@ pub(crate) struct Unbound {
 }
 
 impl Unbound {
+    /// The same with a cold cache: it is asked for another name to see whether it is ready.
+    pub(crate) fn cold(dir: &Path, address: SocketAddrV4, name: &str, authority: SocketAddr, runtime: &Runtime) -> Self {
+        let mut server = Self::launch(dir, address, name, authority);
+        server.until("an answer", || super::answers(runtime, address.into(), "ready.probe.test"));
+        Self { _server: server, address }
+    }
+
+    fn launch(dir: &Path, address: SocketAddrV4, name: &str, authority: SocketAddr) -> Server {
+        std::fs::write(dir.join("unbound.conf"), configuration(dir, address, name, authority)).unwrap();
+        // Debian's AppArmor profile holds for the program at its own path, and would keep it out of our directory.
+        let copy = dir.join("unbound");
+        std::fs::copy(program("unbound"), &copy).unwrap();
+        Server::start(dir, "unbound", Command::new(&copy).args(["-d", "-p", "-c", "unbound.conf"]))
+    }
+
     /// Starts it at `address` in front of `authority`, which must be up: an unbound that once met silence backs off.
     /// It is ready when it answers `name` with one of the addresses in `expected`.
     pub(crate) fn start(
@@ -26,11 +41,7 @@ impl Unbound {
         expected: &[IpAddr],
         runtime: &Runtime,
     ) -> Self {
-        std::fs::write(dir.join("unbound.conf"), configuration(dir, address, name, authority)).unwrap();
-        // Debian's AppArmor profile holds for the program at its own path, and would keep it out of our directory.
-        let copy = dir.join("unbound");
-        std::fs::copy(program("unbound"), &copy).unwrap();
-        let mut server = Server::start(dir, "unbound", Command::new(&copy).args(["-d", "-p", "-c", "unbound.conf"]));
+        let mut server = Self::launch(dir, address, name, authority);
         let question = Question::new(name, Kind::A).unwrap();
         let query = Query { id: 1, each: Duration::from_millis(500), attempts: 1, recursion_desired: true, client_subnet: None };
         server.until("an address of ours", || {
