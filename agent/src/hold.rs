@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::tally::{Asker, ProxyIndex};
 
-use crate::dial::Conn;
+use crate::dial::{Conn, DialError, Opened};
 use crate::record::Place;
 use crate::resolve::Resolved;
 use crate::worker::Worker;
@@ -49,17 +49,18 @@ pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
     let now = worker.clock.now();
     let mut record = worker.record.borrow_mut();
     match dialled {
-        Ok(opened) => {
-            worker.resolver.tried(me, model, Some(opened.address), opened.failed.iter().copied());
-            opened.failed.iter().chain(&opened.lost).for_each(|address| record.also_ran(*address, now));
-            let proxy = record.opened(asker, opened.address, now);
+        Ok(Opened { conn, address, others }) => {
+            worker.resolver.tried(me, model, Some(address), &others.failed);
+            others.seen.iter().for_each(|other| record.also_ran(*other, now));
+            let proxy = record.opened(asker, address, now);
             worker.counters.connected.fetch_add(1, Ordering::Relaxed);
-            Ok(Held { conn: opened.conn, proxy, fresh: true, watched: false })
+            Ok(Held { conn, proxy, fresh: true, watched: false })
         }
         Err(error) => {
-            worker.resolver.tried(me, model, None, error.others.iter().copied().chain([error.address]));
-            error.others.iter().for_each(|address| record.also_ran(*address, now));
-            let place = Some(record.tally.index(error.address));
+            let DialError { address, others, .. } = &error;
+            worker.resolver.tried(me, model, None, others.failed.iter().chain([address]));
+            others.seen.iter().for_each(|other| record.also_ran(*other, now));
+            let place = Some(record.tally.index(*address));
             Err(NotHeld { class: error.class, place, what: error.to_string() })
         }
     }

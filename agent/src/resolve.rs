@@ -113,13 +113,19 @@ impl Resolver {
     }
 
     /// Keeps in mind what became of a phone's attempts to connect; a process that plays many viewers learns nothing of it.
-    pub(crate) fn tried(&self, me: u32, model: &PhoneModel, worked: Option<IpAddr>, failed: impl Iterator<Item = IpAddr>) {
+    pub(crate) fn tried<'a>(
+        &self,
+        me: u32,
+        model: &PhoneModel,
+        worked: Option<IpAddr>,
+        failed: impl IntoIterator<Item = &'a IpAddr>,
+    ) {
         if model.scope != CacheScope::Device || (model.order != PickOrder::KnownFirst && !model.postpones) {
             return;
         }
         let mut phones = self.phones.borrow_mut();
         let memory = &mut phones[me as usize];
-        failed.for_each(|address| memory.failed(model, self.short(address)));
+        failed.into_iter().for_each(|address| memory.failed(model, self.short(*address)));
         worked.into_iter().for_each(|address| memory.worked(self.short(address)));
     }
 

@@ -67,10 +67,17 @@ pub(crate) struct Opened {
     pub(crate) conn: Conn,
     /// Whose it is.
     pub(crate) address: IpAddr,
-    /// Addresses that failed before.
+    /// Where else the phone tried.
+    pub(crate) others: Others,
+}
+
+/// What became of the other addresses that a phone tried.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    /// Those that failed: the phone learns of them.
     pub(crate) failed: Vec<IpAddr>,
-    /// Addresses whose attempts were under way, and were dropped.
-    pub(crate) lost: Vec<IpAddr>,
+    /// Those to which a packet went, whether they failed or were dropped because another one won: their proxies see an attempt.
+    pub(crate) seen: Vec<IpAddr>,
 }
 
 /// A connection that did not come about. The first address that was tried stands for all, for it is where the phone wanted to
@@ -84,8 +91,8 @@ pub(crate) struct DialError {
     pub(crate) class: Failure,
     /// The kernel's or rustls' words; of the other addresses too.
     pub(crate) what: String,
-    /// The other addresses that failed.
-    pub(crate) others: Vec<IpAddr>,
+    /// Where else the phone tried.
+    pub(crate) others: Others,
 }
 
 /// Opens connections for the viewers of one agent.
@@ -96,7 +103,7 @@ pub(crate) struct Dialler {
     pub(crate) allowed: AllowList,
     /// The port of every proxy.
     pub(crate) port: u16,
-    /// How long a connection may take, TLS included.
+    /// How long a connection may take.
     pub(crate) connect_timeout: Duration,
     /// TLS, when the target speaks it.
     pub(crate) tls: Option<Tls>,
@@ -105,20 +112,20 @@ pub(crate) struct Dialler {
 impl Dialler {
     /// Opens a connection to one of the addresses that a name resolved to, which are tried in this order and as `racing` says.
     ///
-    /// `addresses` must not be empty. Each address has the connect timeout to itself, TLS included; TLS is spoken with the
-    /// first that connects.
+    /// `addresses` must not be empty. Each address has the connect timeout to itself. TLS is spoken with the first that connects:
+    /// within what is left of that when the answer held one address, else within the same time again. Where TLS fails no other
+    /// address is tried, for a certificate that is wrong at one proxy must not hide behind the others.
     pub(crate) async fn open(&self, viewer: u32, racing: Racing, addresses: &[IpAddr]) -> Result<Opened, DialError> {
-        let opened = |conn, address| Opened { conn, address, failed: Vec::new(), lost: Vec::new() };
         if let [address] = addresses {
-            // Most answers hold one address or are tried one by one: no more is owned for them than a connection needs.
-            let conn = self.connect(viewer, *address).await.map_err(|failed| failed.alone())?;
-            return Ok(opened(conn, *address));
+            // Most answers hold one address: no more is owned for them than a connection needs.
+            let conn = self.connect(viewer, *address).await.map_err(|failed| failed.after(Others::default()))?;
+            return Ok(Opened { conn, address: *address, others: Others::default() });
         }
-        let won = Box::pin(self.race(viewer, racing, addresses)).await?;
-        match timeout(self.connect_timeout, self.secure(won.stream)).await {
-            Ok(Ok(conn)) => Ok(Opened { failed: won.failed, lost: won.lost, ..opened(conn, won.address) }),
-            Ok(Err((class, error))) => Err(Attempt { address: won.address, class, what: error.to_string() }.alone()),
-            Err(_) => Err(self.timed_out(won.address).alone()),
+        let race::Won { stream, address, others } = Box::pin(self.race(viewer, racing, addresses)).await?;
+        match timeout(self.connect_timeout, self.secure(stream)).await {
+            Ok(Ok(conn)) => Ok(Opened { conn, address, others }),
+            Ok(Err((class, error))) => Err(Attempt { address, class, what: error.to_string() }.after(others)),
+            Err(_) => Err(self.timed_out(address).after(others)),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::phone::Racing;
 
-use super::{DialError, Dialler};
+use super::{DialError, Dialler, Others};
 
 /// An attempt that failed.
 #[derive(Debug)]
@@ -24,19 +24,25 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// The error of a phone that tried nothing else.
-    pub(super) fn alone(self) -> DialError {
+    /// The error of a phone that tried these others before.
+    pub(super) fn after(self, others: Others) -> DialError {
         let Self { address, class, what } = self;
-        DialError { address, class, what, others: Vec::new() }
+        DialError { address, class, what, others }
+    }
+
+    /// Whether a packet left, so that the proxy may have seen it.
+    fn left(&self) -> bool {
+        !matches!(self.class, Failure::NotAllowed | Failure::LocalLimit)
     }
 }
+
+type Connected = (IpAddr, TcpStream);
 
 /// The first address that connected.
 pub(super) struct Won {
     pub(super) stream: TcpStream,
     pub(super) address: IpAddr,
-    pub(super) failed: Vec<IpAddr>,
-    pub(super) lost: Vec<IpAddr>,
+    pub(super) others: Others,
 }
 
 /// What has happened so far.
@@ -46,28 +52,35 @@ struct Field {
     failed: RefCell<Vec<Attempt>>,
 }
 
+impl Field {
+    /// What became of all others when this address has won.
+    fn others_than(self, winner: IpAddr) -> Others {
+        let failed = self.failed.into_inner();
+        let mut seen = self.begun.into_inner();
+        seen.retain(|begun| *begun != winner && failed.iter().all(|attempt| attempt.address != *begun || attempt.left()));
+        Others { failed: failed.into_iter().map(|attempt| attempt.address).collect(), seen }
+    }
+}
+
 impl Dialler {
     pub(super) async fn race(&self, viewer: u32, racing: Racing, addresses: &[IpAddr]) -> Result<Won, DialError> {
         let field = Field::default();
         let won = match racing {
             Racing::Sequential => self.one_by_one(viewer, addresses, &field).await,
-            Racing::Every(delay) => self.staggered(viewer, addresses, delay, &field).await,
+            Racing::Every(delay) => beside(addresses.iter().map(|address| self.attempt(viewer, *address, &field)), delay).await,
             Racing::Families(delay) => {
                 let first = addresses.iter().take_while(|address| address.is_ipv4() == addresses[0].is_ipv4()).count();
                 let (first, second) = addresses.split_at(first);
-                self.by_family(viewer, first, second, delay, &field).await
+                let families = [first, second].into_iter().filter(|family| !family.is_empty());
+                beside(families.map(|family| self.one_by_one(viewer, family, &field)), delay).await
             }
         };
-        let failed = field.failed.into_inner();
-        let Some((address, stream)) = won else { return Err(all_failed(failed)) };
-        let failed: Vec<IpAddr> = failed.into_iter().map(|attempt| attempt.address).collect();
-        let mut lost = field.begun.into_inner();
-        lost.retain(|begun| *begun != address && !failed.contains(begun));
-        Ok(Won { stream, address, failed, lost })
+        let Some((address, stream)) = won else { return Err(all_failed(field.failed.into_inner())) };
+        Ok(Won { stream, address, others: field.others_than(address) })
     }
 
     /// One attempt; a failure is kept in the field.
-    async fn attempt(&self, viewer: u32, address: IpAddr, field: &Field) -> Option<(IpAddr, TcpStream)> {
+    async fn attempt(&self, viewer: u32, address: IpAddr, field: &Field) -> Option<Connected> {
         field.begun.borrow_mut().push(address);
         let outcome = match self.permitted(address) {
             Err(refused) => Err(refused),
@@ -80,7 +93,7 @@ impl Dialler {
         outcome.map(|stream| (address, stream)).map_err(|failed| field.failed.borrow_mut().push(failed)).ok()
     }
 
-    async fn one_by_one(&self, viewer: u32, addresses: &[IpAddr], field: &Field) -> Option<(IpAddr, TcpStream)> {
+    async fn one_by_one(&self, viewer: u32, addresses: &[IpAddr], field: &Field) -> Option<Connected> {
         for address in addresses {
             let connected = self.attempt(viewer, *address, field).await;
             if connected.is_some() {
@@ -89,57 +102,102 @@ impl Dialler {
         }
         None
     }
+}
 
-    /// The next attempt begins when the delay is over, or at once when one has failed; the others go on.
-    async fn staggered(&self, viewer: u32, addresses: &[IpAddr], delay: Duration, field: &Field) -> Option<(IpAddr, TcpStream)> {
-        let mut under_way = FuturesUnordered::new();
-        for address in addresses {
-            under_way.push(self.attempt(viewer, *address, field));
-            if let Ok(Some(Some(connected))) = timeout(delay, under_way.next()).await {
-                return Some(connected);
-            }
+/// Begins the next attempt when the delay is over, or at once when a failure leaves none under way (OkHttp's
+/// `FastFallbackExchangeFinder`); those that have begun go on until one connects.
+async fn beside<T, F: Future<Output = Option<T>>>(attempts: impl Iterator<Item = F>, delay: Duration) -> Option<T> {
+    let mut under_way = FuturesUnordered::new();
+    for attempt in attempts {
+        under_way.push(attempt);
+        if let Ok(Some(connected)) = timeout(delay, first(&mut under_way)).await {
+            return Some(connected);
         }
-        while let Some(ended) = under_way.next().await {
-            if ended.is_some() {
-                return ended;
-            }
-        }
-        None
     }
+    first(&mut under_way).await
+}
 
-    /// The second family begins when the delay is over, or when all of the first has failed.
-    async fn by_family(
-        &self,
-        viewer: u32,
-        first: &[IpAddr],
-        second: &[IpAddr],
-        delay: Duration,
-        field: &Field,
-    ) -> Option<(IpAddr, TcpStream)> {
-        let mut under_way = FuturesUnordered::new();
-        for family in [first, second] {
-            if family.is_empty() {
-                continue;
-            }
-            under_way.push(self.one_by_one(viewer, family, field));
-            if let Ok(Some(Some(connected))) = timeout(delay, under_way.next()).await {
-                return Some(connected);
-            }
+/// The first that connects; `None` when all have failed.
+async fn first<T, F: Future<Output = Option<T>>>(under_way: &mut FuturesUnordered<F>) -> Option<T> {
+    while let Some(ended) = under_way.next().await {
+        if ended.is_some() {
+            return ended;
         }
-        while let Some(ended) = under_way.next().await {
-            if ended.is_some() {
-                return ended;
-            }
-        }
-        None
     }
+    None
 }
 
 /// The error of a phone all of whose addresses failed.
 fn all_failed(mut failed: Vec<Attempt>) -> DialError {
     let head = failed.iter().position(|attempt| attempt.class == Failure::NotAllowed).unwrap_or(0);
-    let Attempt { address, class, what } = failed.remove(head);
-    let rest: Vec<_> = failed.iter().map(|other| format!("{} {} ({})", other.address, other.class, other.what)).collect();
-    let what = if rest.is_empty() { what } else { format!("{what}; and also {}", rest.join(", ")) };
-    DialError { address, class, what, others: failed.into_iter().map(|other| other.address).collect() }
+    let mut head = failed.remove(head);
+    if !failed.is_empty() {
+        let rest = failed.iter().map(|other| format!("{} {} ({})", other.address, other.class, other.what));
+        head.what = format!("{}; and also {}", head.what, rest.collect::<Vec<_>>().join(", "));
+    }
+    let seen = failed.iter().filter(|other| other.left()).map(|other| other.address).collect();
+    head.after(Others { failed: failed.into_iter().map(|other| other.address).collect(), seen })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+    use voteburst_burst::phone::PhoneKind;
+
+    use super::*;
+
+    /// When an address answers an attempt to connect, in milliseconds after it began, and whether it takes it.
+    #[derive(Clone, Copy, Debug)]
+    enum Does {
+        Connect(u64),
+        Refuse(u64),
+        Nothing,
+    }
+
+    use Does::{Connect, Nothing, Refuse};
+
+    /// OkHttp's connect timeout.
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Which address wins, and after how many milliseconds, on a clock that leaps from timer to timer.
+    #[expect(clippy::disallowed_methods, reason = "the clock of the test is tokio's, which stands still")]
+    async fn race(addresses: &[Does]) -> (Option<usize>, u128) {
+        let Some(Racing::Every(delay)) = PhoneKind::AndroidOkhttp.model().map(|model| model.racing) else {
+            panic!("OkHttp 5 races");
+        };
+        let attempts = addresses.iter().enumerate().map(|(number, does)| async move {
+            let (after, takes) = match does {
+                Connect(after) => (Duration::from_millis(*after), true),
+                Refuse(after) => (Duration::from_millis(*after), false),
+                Nothing => (LIMIT * 2, false),
+            };
+            timeout(LIMIT, sleep(after)).await.ok().filter(|()| takes).map(|()| number)
+        });
+        let began = Instant::now();
+        let won = beside(attempts, delay).await;
+        (won, began.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn okhttp_5_leaves_a_silent_address_after_250_ms_and_a_refusing_one_at_once() {
+        for (addresses, expected) in [
+            (vec![Connect(20)], (Some(0), 20)),
+            (vec![Nothing, Connect(20)], (Some(1), 270)),
+            (vec![Refuse(3), Connect(20)], (Some(1), 23)),
+            (vec![Nothing, Nothing, Connect(20)], (Some(2), 520)),
+            // An attempt is still under way: the next one waits for its turn.
+            (vec![Nothing, Refuse(3), Connect(20)], (Some(2), 520)),
+            (vec![Refuse(3), Nothing, Connect(20)], (Some(2), 273)),
+            // The first one is slow and yet before the second.
+            (vec![Connect(260), Connect(20)], (Some(0), 260)),
+            (vec![Connect(290), Connect(20)], (Some(1), 270)),
+            (vec![Refuse(260), Refuse(20), Connect(5)], (Some(2), 275)),
+            (vec![Refuse(3), Refuse(4)], (None, 7)),
+            (vec![Nothing, Refuse(3)], (None, 10_000)),
+            (vec![Nothing, Nothing], (None, 10_250)),
+            (vec![], (None, 0)),
+        ] {
+            assert_eq!(race(&addresses).await, expected, "{addresses:?}");
+        }
+    }
 }

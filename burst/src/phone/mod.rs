@@ -133,8 +133,8 @@ pub enum PickOrder {
 pub enum Racing {
     /// One after the other, each until it fails or its time is up.
     Sequential,
-    /// The next one so long after the one before, or at once when an attempt fails; the first to connect wins, the others
-    /// are dropped (RFC 8305, section 5). IPv6 and IPv4 take turns.
+    /// The next one so long after the one before, or at once when a failure leaves none under way; the first to connect wins,
+    /// the others are dropped (RFC 8305, section 5). IPv6 and IPv4 take turns.
     Every(Duration),
     /// One after the other within a family; the other family begins so long after the first one, beside it.
     Families(Duration),
