@@ -21,6 +21,12 @@ impl Clock {
         Self { anchor_ns: monotonic_ns() }
     }
 
+    /// The same clock, this much ahead: for tests of what is remembered for long.
+    #[cfg(test)]
+    pub(crate) fn ahead(self, by: std::time::Duration) -> Self {
+        Self { anchor_ns: self.anchor_ns - i64::try_from(by.as_nanos()).unwrap() }
+    }
+
     /// Nanoseconds since the origin.
     #[must_use]
     pub fn now(self) -> LocalTime {

@@ -52,8 +52,19 @@ pub(crate) struct Resolver {
     /// Every address seen, by its number.
     book: RefCell<Vec<IpAddr>>,
     phones: RefCell<Vec<PhoneMemory<Short>>>,
-    /// The memory of a process that plays many viewers, for each kind of phone: held while asking, so that the others wait.
-    processes: Vec<Mutex<PhoneMemory<Short>>>,
+    /// For each kind of phone, the process that plays all viewers of this kind.
+    processes: Vec<Process>,
+}
+
+/// A process that plays many viewers.
+#[derive(Default)]
+struct Process {
+    /// Held while asking, so that the others wait.
+    memory: Mutex<PhoneMemory<Short>>,
+    /// How many lookups have ended.
+    ended: Cell<u32>,
+    /// What came of the last one; whoever waited for it takes it, remembered or not.
+    last: RefCell<Option<Result<Vec<Short>, Failure>>>,
 }
 
 impl Resolver {
@@ -76,7 +87,7 @@ impl Resolver {
             picks: Cell::new(u64::from(first) << 32),
             book: RefCell::default(),
             phones: RefCell::new(vec![PhoneMemory::default(); viewers]),
-            processes: scenario.audience.phones.iter().map(|_| Mutex::default()).collect(),
+            processes: scenario.audience.phones.iter().map(|_| Process::default()).collect(),
         })
     }
 
@@ -101,15 +112,31 @@ impl Resolver {
                 let mut phones = self.phones.borrow_mut();
                 self.keep(model, &mut phones[me as usize], asked, now(clock))
             }
-            CacheScope::Process => {
-                let mut memory = self.processes[usize::from(viewer.phone)].lock().await;
-                if let Some(known) = self.recall(model, &memory, now(clock)) {
-                    return known;
-                }
-                let asked = self.ask(viewer, model, clock).await;
-                self.keep(model, &mut memory, asked, now(clock))
-            }
+            CacheScope::Process => self.resolve_by_process(viewer, model, clock).await,
         }
+    }
+
+    /// One lookup at a time. Thousands who waited for one that failed must not ask one after the other, each as long as that.
+    async fn resolve_by_process(&self, viewer: Viewer, model: &PhoneModel, clock: Clock) -> Result<Resolved, NotResolved> {
+        let process = &self.processes[usize::from(viewer.phone)];
+        let ended = process.ended.get();
+        let mut memory = process.memory.lock().await;
+        if let Some(known) = self.recall(model, &memory, now(clock)) {
+            return known;
+        }
+        if process.ended.get() != ended
+            && let Some(last) = &*process.last.borrow()
+        {
+            return match last {
+                Ok(list) => Ok(self.resolved(&memory.order(model, list), None)),
+                Err(class) => Err(self.not_asked(*class)),
+            };
+        }
+        let asked = self.ask(viewer, model, clock).await;
+        process.ended.set(process.ended.get().wrapping_add(1));
+        let last = asked.as_ref().map(|(list, ..)| list.clone()).map_err(|failed| failed.class);
+        process.last.replace(Some(last));
+        self.keep(model, &mut memory, asked, now(clock))
     }
 
     /// Keeps in mind what became of a phone's attempts to connect; a process that plays many viewers learns nothing of it.
@@ -132,17 +159,18 @@ impl Resolver {
     fn recall(&self, model: &PhoneModel, memory: &PhoneMemory<Short>, now: Duration) -> Option<Result<Resolved, NotResolved>> {
         match memory.recall(now) {
             Recalled::Nothing => None,
-            Recalled::Failure => Some(Err(NotResolved {
-                class: Failure::Dns,
-                failure: LookupFailure::Remembered,
-                what: format!("{}: the phone remembers that its last lookup failed, and does not ask again yet", self.dns.name),
-            })),
+            Recalled::Failure => Some(Err(self.not_asked(Failure::Dns))),
             Recalled::Answer(list) if model.order == PickOrder::Shuffled => {
                 let shuffled = model.arrange(&[], list, self.chance());
                 Some(Ok(self.resolved(&memory.order(model, &shuffled), None)))
             }
             Recalled::Answer(list) => Some(Ok(self.resolved(&memory.order(model, list), None))),
         }
+    }
+
+    fn not_asked(&self, class: Failure) -> NotResolved {
+        let what = format!("{}: the phone knows that a lookup just failed, and does not ask again yet", self.dns.name);
+        NotResolved { class, failure: LookupFailure::Remembered, what }
     }
 
     fn keep(
@@ -273,3 +301,7 @@ fn failure_of(error: &AskError) -> LookupFailure {
         AskError::LocalLimit(_) => LookupFailure::LocalLimit,
     }
 }
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
