@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,6 +34,11 @@ pub struct Names {
 impl Names {
     /// Answers with this address and TTL, or with NXDOMAIN.
     pub async fn answering(answer: Option<Ipv4Addr>, ttl_s: u32) -> Self {
+        Self::telling(answer.map(|address| vec![address.into()]), ttl_s).await
+    }
+
+    /// Answers with those of these addresses that are of the kind asked for, or with NXDOMAIN.
+    pub async fn telling(answer: Option<Vec<IpAddr>>, ttl_s: u32) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let queries = Arc::new(AtomicU32::new(0));
@@ -42,7 +47,7 @@ impl Names {
             let mut packet = [0_u8; 512];
             while let Ok((length, peer)) = socket.recv_from(&mut packet).await {
                 counter.fetch_add(1, Ordering::SeqCst);
-                let _ = socket.send_to(&reply(&packet[..length], answer, ttl_s), peer).await;
+                let _ = socket.send_to(&reply(&packet[..length], answer.as_deref(), ttl_s), peer).await;
             }
         });
         Self { address, queries }
@@ -50,17 +55,24 @@ impl Names {
 }
 
 /// A reply with the query's id and question (RFC 1035, section 4.1).
-fn reply(query: &[u8], answer: Option<Ipv4Addr>, ttl_s: u32) -> Vec<u8> {
+fn reply(query: &[u8], answer: Option<&[IpAddr]>, ttl_s: u32) -> Vec<u8> {
     let question_end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+    let kind = query[question_end - 3];
+    let asked_for = |address: &&IpAddr| address.is_ipv4() == (kind == 1);
+    let addresses: Vec<_> = answer.unwrap_or_default().iter().filter(asked_for).collect();
     let mut reply = query[..question_end].to_vec();
     reply[2] = 0x84;
     reply[3] = if answer.is_some() { 0 } else { 3 };
-    reply[4..12].copy_from_slice(&[0, 1, 0, u8::from(answer.is_some()), 0, 0, 0, 0]);
-    if let Some(address) = answer {
-        reply.extend([0xc0, 12, 0, 1, 0, 1]);
+    reply[4..12].copy_from_slice(&[0, 1, 0, u8::try_from(addresses.len()).unwrap(), 0, 0, 0, 0]);
+    for address in addresses {
+        let octets = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        reply.extend([0xc0, 12, 0, kind, 0, 1]);
         reply.extend(ttl_s.to_be_bytes());
-        reply.extend([0, 4]);
-        reply.extend(address.octets());
+        reply.extend([0, u8::try_from(octets.len()).unwrap()]);
+        reply.extend(octets);
     }
     reply
 }
@@ -157,16 +169,37 @@ impl Server {
         F: Fn(Client) -> Done + Send + Sync + 'static,
         Done: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, seen) = (listener.local_addr().unwrap().port(), Arc::new(Seen::default()));
-        let theirs = Arc::clone(&seen);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let number = theirs.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(script(Client::new(stream, number, Arc::clone(&theirs))));
-            }
-        });
+        Self::listening(&["127.0.0.1"], script).await
+    }
+
+    /// The same at several addresses of one port.
+    pub async fn listening<F, Done>(addresses: &[&str], script: F) -> Self
+    where
+        F: Fn(Client) -> Done + Send + Sync + 'static,
+        Done: Future<Output = ()> + Send + 'static,
+    {
+        let first = TcpListener::bind((addresses[0], 0)).await.unwrap();
+        let (port, seen) = (first.local_addr().unwrap().port(), Arc::new(Seen::default()));
+        let mut listeners = vec![first];
+        for address in &addresses[1..] {
+            listeners.push(TcpListener::bind((*address, port)).await.unwrap());
+        }
+        let script = Arc::new(script);
+        for listener in listeners {
+            tokio::spawn(Self::accept(listener, Arc::clone(&script), Arc::clone(&seen)));
+        }
         Self { port, seen }
+    }
+
+    async fn accept<F, Done>(listener: TcpListener, script: Arc<F>, theirs: Arc<Seen>)
+    where
+        F: Fn(Client) -> Done + Send + Sync + 'static,
+        Done: Future<Output = ()> + Send + 'static,
+    {
+        while let Ok((stream, _)) = listener.accept().await {
+            let number = theirs.connections.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(script(Client::new(stream, number, Arc::clone(&theirs))));
+        }
     }
 
     /// Counts every vote and keeps connections.
