@@ -98,7 +98,8 @@ fn coordinator_says(message: FromCoordinator) -> Result<FromCoordinator, WirePro
 /// Tallies list their proxies in the order in which they were met, which the wire does not keep.
 fn same(a: &Snapshot, b: &Snapshot) -> bool {
     let rest = |snapshot: &Snapshot| Snapshot { tally: Tally::default(), ..snapshot.clone() };
-    rest(a) == rest(b) && a.tally.proxies() == b.tally.proxies() && a.tally.unplaced == b.tally.unplaced
+    let counted = a.tally.proxies() == b.tally.proxies() && a.tally.unplaced == b.tally.unplaced;
+    rest(a) == rest(b) && counted && a.tally.lookups == b.tally.lookups
 }
 
 proptest! {
@@ -276,6 +277,83 @@ fn hostile_snapshots_are_refused_with_their_class() {
     let undecodable = wire::Snapshot { proxies: vec![vec![0xff]], ..wire_snapshot() };
     let message = wire::AgentMessage { body: Some(wire::agent_message::Body::Snapshot(Box::new(undecodable))) };
     assert!(matches!(FromAgent::try_from(message), Err(WireProblem::Undecodable(_))));
+}
+
+#[test]
+fn hostile_lookups_are_refused_with_their_class() {
+    let group = |spoil: fn(&mut wire::LookupGroup)| {
+        let mut group = wire::LookupGroup { addresses: vec![1; 32], seconds: 2, ..Default::default() };
+        spoil(&mut group);
+        vec![group.encode_to_vec()]
+    };
+    let carriers = |carriers| wire::Lookups { carriers, ..Default::default() };
+    let phones = |phones| wire::Lookups { phones, ..Default::default() };
+    let number = |found: &str| WireProblem::Malformed {
+        what: "the number of a carrier or kind of phone",
+        found: found.into(),
+        needed: "each number of the scenario once",
+    };
+    let too_large = |what, found, most| WireProblem::TooLarge { what, found, most };
+    let same = group(|_| {});
+    let cases = [
+        (carriers(vec![Vec::new(); 10_001]), too_large("number of carriers in a snapshot", 10_001, 10_000)),
+        (phones(vec![Vec::new(); 257]), too_large("number of kinds of phones in a snapshot", 257, 256)),
+        (
+            wire::Lookups { failures: vec![0; LookupFailure::COUNT + 1], ..Default::default() },
+            too_large("number of classes of failed lookups", LookupFailure::COUNT as u64 + 1, LookupFailure::COUNT as u64),
+        ),
+        (carriers(group(|group| group.index = 65_536)), number("65536")),
+        (phones(group(|group| group.index = 256)), number("256")),
+        (carriers([same.clone(), same.clone()].concat()), number("0")),
+        (phones([same.clone(), same].concat()), number("0")),
+        (
+            carriers(group(|group| group.addresses.truncate(31))),
+            WireProblem::Malformed {
+                what: "the addresses of a carrier or kind of phone",
+                found: "31 bytes".into(),
+                needed: "16 bytes each",
+            },
+        ),
+        (
+            carriers(group(|group| group.addresses = vec![0; 16 * (MOST_PROXIES + 1)])),
+            too_large("number of addresses of a carrier or kind of phone", MOST_PROXIES as u64 + 1, MOST_PROXIES as u64),
+        ),
+        (
+            phones(group(|group| group.seconds = u32::MAX)),
+            too_large("number of seconds of a kind of phone", u64::from(u32::MAX), u64::from(MOST_SECONDS)),
+        ),
+        (
+            phones(group(|group| (group.addresses, group.seconds) = (vec![0; 16 * MOST_PROXIES], MOST_SECONDS))),
+            too_large("number of counts of a kind of phone", MOST_PROXIES as u64 * u64::from(MOST_SECONDS), 1 << 20),
+        ),
+        (carriers(group(|group| group.answers = vec![1; 3])), too_large("number of counts of answers", 3, 2)),
+        (carriers(group(|group| group.led_to = vec![1; 3])), too_large("number of counts of connections", 3, 2)),
+        (phones(group(|group| group.opened = vec![1; 5])), too_large("number of counts by second", 5, 4)),
+    ];
+    for (lookups, problem) in cases {
+        let snapshot = wire::Snapshot { lookups: Some(lookups), ..wire_snapshot() };
+        let message = wire::AgentMessage { body: Some(wire::agent_message::Body::Snapshot(Box::new(snapshot))) };
+        assert_eq!(FromAgent::try_from(message), Err(problem));
+    }
+}
+
+#[test]
+fn a_fleet_of_ten_thousand_carriers_takes_a_megabyte_at_most() {
+    let mut lookups = Lookups::default();
+    for carrier in 0..10_000 {
+        let asker = Asker { carrier, phone: 0 };
+        // What 20,000 viewers behind them may have met.
+        for last in [carrier % 15, carrier % 7] {
+            let address = IpAddr::from([127, 0, 0, u8::try_from(last).unwrap()]);
+            lookups.answered(asker, address, 1_000_000);
+            lookups.led_to(asker, address, u32::from(carrier) % 60);
+        }
+    }
+    let empty = wire::AgentMessage { body: Some(wire::agent_message::Body::Snapshot(Box::new(wire_snapshot()))) };
+    let Ok(FromAgent::Snapshot(mut snapshot)) = FromAgent::try_from(empty) else { panic!("no snapshot") };
+    snapshot.tally.lookups = lookups;
+    let bytes = wire::AgentMessage::from(FromAgent::Snapshot(snapshot)).encoded_len();
+    assert!(bytes < 1 << 20, "{bytes}");
 }
 
 #[test]
