@@ -135,7 +135,8 @@ pub(super) fn render(out: &mut String, part: &ForecastPart) {
             out,
             "  ! Measured and forecast disagree: limits, retries or dead proxies moved the load, or DNS did not do what is said here.",
         );
-        line(out, "    By chance alone one figure in fifty lies outside.");
+        // Of few trials 1 % and 99 % are the least and the greatest: one more lies outside of N with a chance of 2 in N + 1.
+        line(out, &format!("    By chance alone about one figure in {} lies outside.", (part.trials + 1).min(100) / 2));
     }
 }
 
