@@ -109,9 +109,9 @@ fn what_is_measured_lies_within_what_was_forecast() {
 fn page(table: &str) -> String {
     format!(
         "# Measured and forecast, side by side\n\nWritten by `VOTEBURST_WRITE_TABLE=1 cargo test --test measured`; the same test runs with all others. \
-         Each row is a real rehearsal of {VIEWERS} viewers on the stage of 15 proxies, carriers of zipf sizes and phones in \
+         Each row is a real rehearsal of 20,000 viewers on the stage of 15 proxies, carriers of zipf sizes and phones in \
          the default mix: viewers connect over 10 s and half of them vote in the next 5.\n\nFigures are those of the busiest proxy over an \
          even share (1 is even, 15 is everything on one of fifteen): measured, and in brackets the range from 1 % to 99 % of \
-         the forecast's trials. Where range and figure are one number, the outcome is certain.\n\n{table}"
+         the forecast's trials, with which a figure agrees that lies within 2 % of it. Where range and figure are one number, the outcome is certain.\n\n{table}"
     )
 }
