@@ -94,6 +94,8 @@ fn stage(proxies: u16, connection_limit: u32) -> Stage {
         keep_alive_timeout: Duration::from_secs(30),
         service_time: ServiceTime::Constant { mean: Duration::ZERO },
         ballot_box: BallotRule::OncePerBallot,
+        aliases: Vec::new(),
+        changes: Vec::new(),
     }
 }
 

@@ -55,7 +55,8 @@ fn only_one_file_opens_sockets_to_a_target() {
     for (path, text) in sources("agent/src") {
         let opens = ["TcpStream::connect", "TcpSocket", ".connect(&", "Type::STREAM"].iter().any(|word| text.contains(word));
         // preflight.rs binds a source address to see whether it is there; it connects to nobody.
-        let allowed = path.contains("/dial/") || path.ends_with("preflight.rs") || path.ends_with("session/line.rs");
+        let allowed =
+            path.iter().any(|part| part == "dial") || path.ends_with("preflight.rs") || path.ends_with("session/line.rs");
         assert!(!opens || allowed, "{} opens a socket", path.display());
     }
 }
@@ -64,7 +65,7 @@ fn only_one_file_opens_sockets_to_a_target() {
 fn time_is_read_in_one_file_per_crate() {
     for name in CRATES.into_iter().chain(["src"]) {
         for (path, text) in
-            sources(name).into_iter().filter(|(path, _)| !path.components().any(|part| part.as_os_str() == "tests"))
+            sources(name).into_iter().filter(|(path, _)| !path.iter().any(|part| part == "tests" || part == "tests.rs"))
         {
             let reads = [
                 "Instant::now()",
