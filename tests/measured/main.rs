@@ -103,7 +103,9 @@ fn what_is_measured_lies_within_what_was_forecast() {
     if std::env::var_os("VOTEBURST_WRITE_TABLE").is_some() {
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/measured-and-forecast.md"), page(&table)).unwrap();
     }
-    assert!(outside.is_empty(), "{}\n{table}", outside.join("\n"));
+    // A range from 1 % to 99 % leaves one figure in fifty outside by chance: of 48 more than four with a probability of 0.3 %.
+    eprintln!("outside: {outside:?}");
+    assert!(outside.len() <= 4, "{}\n{table}", outside.join("\n"));
 }
 
 fn page(table: &str) -> String {
