@@ -235,8 +235,8 @@ fn a_scenario_that_is_not_there_or_no_text_is_refused() {
 #[test]
 fn overrides_are_held_to_the_scenarios_rules() {
     let place = Scenario::small().place();
-    refuses(&place, &["run", "scenario.toml", "--viewers", "0"], &["--viewers", "0 is not in 1..=10000000"]);
-    refuses(&place, &["run", "scenario.toml", "--viewers", "-5"], &["--viewers", "-5 is not in 1..=10000000"]);
+    refuses(&place, &["run", "scenario.toml", "--viewers", "0"], &["--viewers", "0 is not in 1..=50000000"]);
+    refuses(&place, &["run", "scenario.toml", "--viewers", "-5"], &["--viewers", "-5 is not in 1..=50000000"]);
     refuses(&place, &["run", "scenario.toml", "--agents", "0"], &["--agents: found 0", "needed: 1 to 200"]);
     refuses(&place, &["run", "scenario.toml", "--agents", "201"], &["--agents: found 201", "needed: 1 to 200"]);
     refuses(&place, &["run", "scenario.toml", "--zone", "round-robin"], &["round-robin", "multivalue"]);
