@@ -64,7 +64,8 @@ const JVM_DEFAULT: PhoneModel = PhoneModel {
 };
 
 /// *Checked against getaddrinfo by this repository's tests.* No cache, one lookup per call; IPv4 keeps the order of DNS
-/// unless source and destination share a subnet (nss/getaddrinfo.c, rules 9 and 10). The caller tries one address after the
+/// unless source and destination share a subnet and the host has IPv6 beyond ::1 (nss/getaddrinfo.c, rules 9 and 10;
+/// check_pf.c, `seen_ipv6`). The caller tries one address after the
 /// other, as getaddrinfo(3) shows.
 const GLIBC_NO_CACHE: PhoneModel = PhoneModel {
     scope: CacheScope::None,
