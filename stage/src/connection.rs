@@ -6,6 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ enum Step {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(stream: TcpStream, proxy: &Proxy) {
+pub(crate) async fn serve(stream: TcpStream, proxy: &Rc<Proxy>) {
     let keep_alive = proxy.house.spec.keep_alive_timeout;
     let mut connection = Connection { stream, stash: Vec::new() };
     let mut idle_at = clock::now() + keep_alive;

@@ -67,6 +67,28 @@ impl ProxyCounters {
         }
     }
 
+    /// Adds what another worker counted of the same proxy, of which each web server works on at most `server_limit` requests.
+    ///
+    /// Sums are exact, and so is the peak of connections, for workers read it from what they share. The peaks of queue and
+    /// web servers are sums of the workers' peaks: at least what they were at one time, and never more than the limit.
+    pub fn join(&mut self, other: &Self, server_limit: u32) {
+        self.conn_tot += other.conn_tot;
+        self.conn_cur += other.conn_cur;
+        self.conn_peak = self.conn_peak.max(other.conn_peak);
+        self.req_tot += other.req_tot;
+        self.hrsp_2xx += other.hrsp_2xx;
+        self.hrsp_4xx += other.hrsp_4xx;
+        self.hrsp_5xx += other.hrsp_5xx;
+        self.queue_cur += other.queue_cur;
+        self.queue_peak += other.queue_peak;
+        self.queue_timeouts += other.queue_timeouts;
+        self.idle_closed += other.idle_closed;
+        self.in_flight.iter_mut().zip(&other.in_flight).for_each(|(mine, its)| *mine += its);
+        let peaks = self.in_flight_peak.iter_mut().zip(&other.in_flight_peak);
+        peaks.for_each(|(mine, its)| *mine = (*mine + its).min(server_limit));
+        self.accept_pauses += other.accept_pauses;
+    }
+
     /// Requests without an answer yet.
     #[must_use]
     pub fn unanswered(&self) -> u64 {

@@ -10,11 +10,12 @@ use crate::ballots_file::BallotsFileError;
 /// Why a stage could not be set up, asked or taken down.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// One process may not have as many files open as one proxy may have connections.
+    /// Not even the most worker processes may have as many files open as may be needed.
     #[error(
         "the stage cannot hold {viewers} viewers: one process may open {limit} files, which is enough for {fits} viewers on \
-         one proxy; needed are {needed}, for the zone may send all of them to one proxy: raise the hard limit \
-         (`ulimit -Hn {needed}` as root, or LimitNOFILE= of the service), or lower the viewers or the stage's connection limit"
+         one proxy with {workers} processes in all; needed are {needed}, for the zone may send all viewers to one proxy: raise \
+         the hard limit (`ulimit -Hn {needed}` as root, or LimitNOFILE= of the service), or lower the viewers, the proxies or \
+         the stage's connection limit"
     )]
     OpenFiles {
         /// Files one process may have open.
@@ -25,7 +26,15 @@ pub enum StageError {
         viewers: u64,
         /// Files one process must be allowed.
         needed: u64,
+        /// The most worker processes of a stage.
+        workers: u64,
     },
+    /// The pipes by which workers share the limits of a proxy could not be made.
+    #[error(
+        "the stage cannot share the limits of its proxies among its workers: {0}; needed a writable temporary directory (TMPDIR) \
+         and room for pipes (/proc/sys/fs/pipe-max-size, pipe-user-pages-soft)"
+    )]
+    Share(io::Error),
     /// More fronts than a block of loopback addresses holds.
     #[error("the stage cannot have {found} proxies: needed 1 to {most}: correct the scenario's [stage]")]
     Fronts {

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `http` reads one request, [`ballot`] the vote in it; `queue` decides which web server may work on
 //! it and who waits; `proxy` accepts connections up to its limit and `connection` serves each; [`worker`] is the process
-//! that holds several proxies, led over [`protocol`]; [`world`] is the parent's side: it picks a `place`, works out how
+//! that holds several proxies or a part of one (then [`protocol::Share`] and `tokens` keep the limits one), led over [`protocol`]; [`world`] is the parent's side: it picks a `place`, works out how
 //! many workers the file limit demands (`limits`), starts them (`child`) and merges what they counted.
 //!
 //! Deliberately absent: the stage's name, which the command has `dns::authority` answer with the world's addresses;
@@ -22,5 +22,6 @@ mod place;
 pub mod protocol;
 mod proxy;
 mod queue;
+mod tokens;
 pub mod worker;
 pub mod world;

@@ -1,4 +1,7 @@
 //! How many worker processes a stage needs, given how many files one process may have open.
+//!
+//! Either a worker holds several proxies, or, where the viewers of one proxy do not fit into a process, several workers
+//! share each proxy and the kernel spreads its connections over them (SO_REUSEPORT, socket(7)).
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -9,6 +12,8 @@ const SPARE: u64 = 64;
 /// One connection in sixteen more than there are viewers: a viewer who gave up and came back holds two until the
 /// proxy has worked off the vote on the first.
 const OVERLAP: u64 = 16;
+/// The most worker processes of one stage.
+pub(crate) const MOST_WORKERS: u64 = 400;
 
 /// Raises this process's soft limit of open files to the hard one, which its children inherit, and returns it.
 ///
@@ -21,22 +26,63 @@ pub(crate) fn raise_open_files() -> u64 {
     }
 }
 
-/// How many proxies one worker may hold, so that it never lacks descriptors.
+/// How proxies and worker processes go together. One of the two is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crewing {
+    /// Proxies in each worker.
+    pub(crate) proxies: u16,
+    /// Workers that share each proxy.
+    pub(crate) workers: u16,
+}
+
+/// How many proxies one worker holds or how many workers share a proxy, so that none ever lacks descriptors.
 ///
-/// Made for the case of single-A answers: *all* viewers may come to any one proxy, hence to any one worker.
+/// Made for the case of single-A answers: *all* viewers may come to any one proxy.
 ///
 /// # Errors
-/// [`StageError::OpenFiles`] if not even one proxy fits.
-pub(crate) fn proxies_per_worker(proxies: u16, connection_limit: u32, viewers: u32, open_files: u64) -> Result<u16, StageError> {
-    let viewers = u64::from(viewers);
-    let come = viewers + viewers.div_ceil(OVERLAP);
-    let need = |proxies: u16| come.min(u64::from(proxies) * u64::from(connection_limit)) + u64::from(proxies) + SPARE;
-    (1..=proxies.max(1)).rev().find(|&proxies| need(proxies) <= open_files).ok_or_else(|| StageError::OpenFiles {
+/// [`StageError::OpenFiles`] if more than [`MOST_WORKERS`] processes would be needed.
+pub(crate) fn crewing(proxies: u16, connection_limit: u32, viewers: u32, open_files: u64) -> Result<Crewing, StageError> {
+    let proxies = proxies.max(1);
+    let most_come = come(viewers);
+    let need = |held: u16| most_come.min(u64::from(held) * u64::from(connection_limit)) + u64::from(held) + SPARE;
+    if let Some(held) = (1..=proxies).rev().find(|&held| need(held) <= open_files) {
+        return Ok(Crewing { proxies: held, workers: 1 });
+    }
+    let at_one = most_come.min(u64::from(connection_limit));
+    let most = MOST_WORKERS / u64::from(proxies);
+    let shared = (1..=most).find(|&workers| part(at_one, workers) <= open_files).and_then(|workers| u16::try_from(workers).ok());
+    shared.map(|workers| Crewing { proxies: 1, workers }).ok_or_else(|| StageError::OpenFiles {
         limit: open_files,
-        fits: open_files.saturating_sub(SPARE + 1) * OVERLAP / (OVERLAP + 1),
-        viewers,
-        needed: need(1),
+        fits: most_that_fit(viewers, |viewers| part(come(viewers), most.max(1)) <= open_files),
+        viewers: u64::from(viewers),
+        needed: part(at_one, most.max(1)),
+        workers: MOST_WORKERS,
     })
+}
+
+/// The largest number below `limit` for which `fits` holds, which holds for all that are smaller.
+fn most_that_fit(limit: u32, fits: impl Fn(u32) -> bool) -> u64 {
+    let (mut low, mut high) = (0, limit);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle) { low = middle } else { high = middle - 1 }
+    }
+    u64::from(low)
+}
+
+/// Connections that so many viewers have at once at most.
+pub(crate) fn come(viewers: u32) -> u64 {
+    u64::from(viewers) + u64::from(viewers).div_ceil(OVERLAP)
+}
+
+/// Descriptors that one of several workers needs for its part of a proxy's connections.
+///
+/// The kernel chooses among the workers by a hash: an even share, and five standard deviations of the binomial
+/// distribution beside it, so that of a million stages not one lacks a descriptor.
+fn part(connections: u64, workers: u64) -> u64 {
+    let even = connections.div_ceil(workers);
+    let uneven = if workers == 1 { 0 } else { 5 * (even.isqrt() + 1) };
+    (even + uneven).min(connections) + 1 + SPARE
 }
 
 #[cfg(test)]
@@ -44,30 +90,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_share_a_worker_as_long_as_all_viewers_fit_into_it() {
+    fn proxies_share_a_worker_as_long_as_all_viewers_fit_and_workers_share_a_proxy_where_they_do_not() {
         for (proxies, connection_limit, viewers, open_files, wanted, why) in [
-            (4, 65_000, 10_000, 20_000, Some(4), "all viewers fit, wherever they go"),
-            (4, 65_000, 18_700, 20_000, Some(4), "19,869 + 4 + 64 just fit"),
-            (4, 65_000, 18_762, 20_000, Some(1), "19,935 fit beside one listener, not beside two"),
-            (4, 65_000, 20_000, 20_000, None, "not even one proxy fits"),
-            (15, 4_000, 300_000, 20_000, Some(4), "the connection limit bounds what comes"),
-            (15, 19_936, 300_000, 20_000, None, "one descriptor short"),
-            (15, 19_935, 300_000, 20_000, Some(1), "and just enough"),
-            (3, 10, 0, u64::MAX, Some(3), "no limit, nobody"),
+            (4, 65_000, 10_000, 20_000, Some((4, 1)), "all viewers fit, wherever they go"),
+            (4, 65_000, 18_700, 20_000, Some((4, 1)), "19,869 + 4 + 64 just fit"),
+            (4, 65_000, 18_762, 20_000, Some((1, 1)), "19,935 fit beside one listener, not beside two"),
+            (4, 65_000, 20_000, 20_000, Some((1, 2)), "two processes hold what may come to one proxy"),
+            (15, 4_000, 300_000, 20_000, Some((4, 1)), "the connection limit bounds what comes"),
+            (15, 19_935, 300_000, 20_000, Some((1, 1)), "and just enough"),
+            (15, 19_936, 300_000, 20_000, Some((1, 2)), "one descriptor short"),
+            (15, 30_000, 300_000, 20_000, Some((1, 2)), "15,000 each, and 615 by chance"),
+            (15, 65_000, 300_000, 20_000, Some((1, 4)), "16,250 each, and 640 by chance"),
+            (3, 10, 0, u64::MAX, Some((3, 1)), "no limit, nobody"),
             (1, 10, 10, 0, None, "no files at all"),
+            (100, 300_000, 300_000, 20_000, None, "1,700 processes"),
         ] {
-            let found = proxies_per_worker(proxies, connection_limit, viewers, open_files).ok();
-            assert_eq!(found, wanted, "{why}");
+            let found = crewing(proxies, connection_limit, viewers, open_files).ok();
+            assert_eq!(found.map(|crewing| (crewing.proxies, crewing.workers)), wanted, "{why}");
         }
     }
 
     #[test]
     fn the_refusal_says_how_many_fit_and_that_many_do_fit() {
-        let error = proxies_per_worker(4, 65_000, 300_000, 20_000).unwrap_err();
+        let error = crewing(100, 300_000, 300_000, 20_000).unwrap_err();
         let StageError::OpenFiles { fits, needed, .. } = error else { panic!("{error}") };
-        assert!(proxies_per_worker(1, 65_000, u32::try_from(fits).unwrap(), 20_000).is_ok(), "{fits} fit");
-        assert!(proxies_per_worker(1, 65_000, 300_000, needed).is_ok(), "{needed} is enough");
-        assert!(proxies_per_worker(1, 65_000, 300_000, needed - 1).is_err(), "{needed} is needed");
+        assert!(crewing(100, 300_000, u32::try_from(fits).unwrap(), 20_000).is_ok(), "{fits} fit");
+        assert!(crewing(100, 300_000, 300_000, needed).is_ok(), "{needed} is enough");
+        assert!(crewing(100, 300_000, 300_000, needed - 1).is_err(), "{needed} is needed");
         let text = error.to_string();
         assert!(text.contains(&fits.to_string()) && text.contains(&format!("ulimit -Hn {needed}")), "{text}");
     }

@@ -2,7 +2,7 @@
 //! reports on its standard output. The end of the input ends the worker: then its parent has died.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,33 @@ pub struct WorkerSpec {
     pub seed: u64,
     /// The run whose ballots are counted; 0: those of any run.
     pub run: u64,
+    /// How these proxies are shared with other workers; `None`: they are this worker's alone.
+    pub share: Option<Share>,
+}
+
+/// One worker's part of proxies that several workers share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Where the pipes with the proxies' tokens are; see [`Share::connections`] and [`Share::servers`].
+    pub dir: PathBuf,
+    /// Which of the workers this is, from 0.
+    pub part: u16,
+    /// How many workers share, at least 1.
+    pub parts: u16,
+}
+
+impl Share {
+    /// The pipe with a token for each connection that the proxy may accept.
+    #[must_use]
+    pub fn connections(dir: &Path, proxy: u16) -> PathBuf {
+        dir.join(format!("connections-{proxy}"))
+    }
+
+    /// The pipe with a token for each request that the proxy may have at a web server: the server's index.
+    #[must_use]
+    pub fn servers(dir: &Path, proxy: u16) -> PathBuf {
+        dir.join(format!("servers-{proxy}"))
+    }
 }
 
 /// One proxy.

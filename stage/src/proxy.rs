@@ -20,8 +20,9 @@ use crate::clock;
 use crate::connection;
 use crate::counters::ProxyCounters;
 use crate::http::{Answer, Answers};
-use crate::protocol::WorkerSpec;
+use crate::protocol::{Share, WorkerSpec};
 use crate::queue::{Admission, Balancer};
+use crate::tokens::Tokens;
 
 /// How long accepting pauses for want of file descriptors if no connection of the worker closes meanwhile.
 const PAUSE_LIMIT: Duration = Duration::from_millis(100);
@@ -60,11 +61,32 @@ pub(crate) enum Work {
     Reply(Answer),
 }
 
-/// One proxy. Shares neither limits nor queue with any other.
+/// What the workers of one proxy share. Each keeps a queue of its own, and hands a slot that comes free to its own waiting
+/// requests first: no slot is idle while anybody waits, but the order of arrival holds within a worker only.
+#[derive(Debug)]
+struct Shared {
+    connections: Tokens,
+    servers: Tokens,
+    /// Whether somebody looks out for slots that other workers put back.
+    ushered: Cell<bool>,
+}
+
+impl Shared {
+    fn join(spec: &WorkerSpec, share: &Share, number: u16) -> io::Result<Self> {
+        Ok(Self {
+            connections: Tokens::join(&Share::connections(&share.dir, number), spec.connection_limit)?,
+            servers: Tokens::join(&Share::servers(&share.dir, number), u32::from(spec.web_servers) * spec.server_limit)?,
+            ushered: Cell::new(false),
+        })
+    }
+}
+
+/// One proxy, or one worker's part of it. Shares neither limits nor queue with any other proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) house: Rc<House>,
     number: u16,
+    shared: Option<Shared>,
     balancer: RefCell<Balancer<oneshot::Sender<usize>>>,
     /// Kept up to date but for what the balancer knows.
     counts: RefCell<ProxyCounters>,
@@ -73,16 +95,19 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(house: Rc<House>, number: u16, address: SocketAddr) -> Self {
+    /// A proxy that nothing has happened to yet. Fails only where workers share it and their pipes cannot be opened.
+    pub(crate) fn new(house: Rc<House>, number: u16, address: SocketAddr) -> io::Result<Self> {
         let WorkerSpec { web_servers, server_limit, .. } = house.spec;
-        Self {
+        let shared = house.spec.share.as_ref().map(|share| Shared::join(&house.spec, share, number)).transpose()?;
+        Ok(Self {
             house,
             number,
+            shared,
             balancer: RefCell::new(Balancer::new(web_servers, server_limit)),
             counts: RefCell::new(ProxyCounters::new(address, web_servers)),
             executed: Cell::new(0),
             connection_freed: Notify::new(),
-        }
+        })
     }
 
     /// The counters now.
@@ -109,11 +134,11 @@ impl Proxy {
     pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener) {
         let mut paused = false;
         loop {
-            while self.counts.borrow().conn_cur >= self.house.spec.connection_limit {
+            while self.shared.is_none() && self.counts.borrow().conn_cur >= self.house.spec.connection_limit {
                 self.connection_freed.notified().await;
             }
-            match listener.accept().await {
-                Ok((stream, _)) => {
+            match self.next_client(&listener).await {
+                Ok(stream) => {
                     paused = false;
                     self.admit(stream);
                 }
@@ -132,12 +157,23 @@ impl Proxy {
         }
     }
 
+    /// A client whose connection the limit allows. Where workers share it, one client of each may be accepted and yet wait, as
+    /// if it still stood in the backlog: neither read nor counted.
+    async fn next_client(&self, listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        if let Some(shared) = &self.shared {
+            shared.connections.take().await?;
+        }
+        Ok(stream)
+    }
+
     fn admit(self: &Rc<Self>, stream: TcpStream) {
         {
             let mut counts = self.counts.borrow_mut();
             counts.conn_tot += 1;
             counts.conn_cur += 1;
-            counts.conn_peak = counts.conn_peak.max(counts.conn_cur);
+            let open = self.shared.as_ref().map_or(counts.conn_cur, |shared| shared.connections.taken());
+            counts.conn_peak = counts.conn_peak.max(open);
         }
         // Fails only on a connection that is already broken, which its first read tells.
         let _ = stream.set_nodelay(true);
@@ -145,13 +181,16 @@ impl Proxy {
         tokio::task::spawn_local(async move {
             connection::serve(stream, &proxy).await;
             proxy.counts.borrow_mut().conn_cur -= 1;
-            proxy.connection_freed.notify_one();
+            match &proxy.shared {
+                Some(shared) => shared.connections.put(0),
+                None => proxy.connection_freed.notify_one(),
+            }
             proxy.house.descriptor_freed.notify_waiters();
         });
     }
 
     /// Brings a request to a web server, through the queue if need be, and says what to answer.
-    pub(crate) async fn execute(&self, work: Work) -> Answer {
+    pub(crate) async fn execute(self: &Rc<Self>, work: Work) -> Answer {
         self.counts.borrow_mut().req_tot += 1;
         let answer = match self.server().await {
             Some(server) => {
@@ -197,13 +236,24 @@ impl Proxy {
     }
 
     /// The server that may work on a request, at once or after the queue; `None` after the queue timeout.
-    async fn server(&self) -> Option<usize> {
+    async fn server(self: &Rc<Self>) -> Option<usize> {
         let mut turn = None;
-        let admission = self.balancer.borrow_mut().admit(|| {
+        let waiter = || {
             let (grant, granted) = oneshot::channel();
             turn = Some(granted);
             grant
-        });
+        };
+        let admission = match &self.shared {
+            None => self.balancer.borrow_mut().admit(waiter),
+            Some(shared) => {
+                let mut balancer = self.balancer.borrow_mut();
+                let slot = if balancer.waiting() == 0 { shared.servers.try_take().map(usize::from) } else { None };
+                balancer.admit_to(slot, waiter)
+            }
+        };
+        if turn.is_some() && self.shared.as_ref().is_some_and(|shared| !shared.ushered.replace(true)) {
+            tokio::task::spawn_local(Rc::clone(self).usher());
+        }
         match (admission, turn) {
             (Admission::Serve(server), _) => Some(server),
             (Admission::Wait(number), Some(turn)) => {
@@ -222,7 +272,39 @@ impl Proxy {
     fn release(&self, server: usize) {
         let mut balancer = self.balancer.borrow_mut();
         // A grant fails only if the waiting task is gone: then the slot is the next one's.
-        while balancer.finish(server).is_some_and(|heir| heir.send(server).is_err()) {}
+        while let Some(heir) = balancer.finish(server) {
+            if heir.send(server).is_ok() {
+                return;
+            }
+        }
+        if let Some(shared) = &self.shared {
+            // Below the number of web servers, which is a u16.
+            shared.servers.put(server as u16);
+        }
+    }
+
+    /// Brings slots that other workers put back to the requests that wait here, until none does.
+    async fn usher(self: Rc<Self>) {
+        let Some(shared) = &self.shared else { return };
+        while self.balancer.borrow().waiting() > 0 {
+            let slot = match shared.servers.take().await {
+                Ok(slot) => slot,
+                Err(error) => {
+                    // Requests that end here still serve those that wait.
+                    tracing::warn!(%error, "slots of other workers are out of reach for a moment");
+                    break;
+                }
+            };
+            let server = usize::from(slot);
+            let heir = self.balancer.borrow_mut().grant(server);
+            match heir.map(|heir| heir.send(server)) {
+                Some(Ok(())) => {}
+                // It has just given up.
+                Some(Err(server)) => self.release(server),
+                None => shared.servers.put(slot),
+            }
+        }
+        shared.ushered.set(false);
     }
 
     async fn serve_for(&self, time: Duration) {
@@ -235,7 +317,9 @@ impl Proxy {
     /// wherever the proxy listens.
     fn service_time(&self) -> Duration {
         let request = self.executed.replace(self.executed.get() + 1);
-        let number = u64::from(self.number) << 48 | request;
+        let (part, parts) =
+            self.house.spec.share.as_ref().map_or((0, 1), |share| (u64::from(share.part), u64::from(share.parts)));
+        let number = u64::from(self.number) << 48 | (request * parts + part);
         self.house.spec.service_time.sample(draw(self.house.spec.seed, Stream::ServiceTime, number))
     }
 }

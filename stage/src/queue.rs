@@ -53,14 +53,32 @@ impl<W> Balancer<W> {
         let free = (0..servers).map(|step| (self.next + step) % servers).find(|&server| self.in_flight[server] < self.limit);
         if let Some(server) = free {
             self.next = (server + 1) % servers;
-            self.in_flight[server] += 1;
-            self.peak[server] = self.peak[server].max(self.in_flight[server]);
+        }
+        self.admit_to(free, waiter)
+    }
+
+    /// Takes a request in, for a slot at a web server that somebody else has found, or else to wait.
+    pub(crate) fn admit_to(&mut self, slot: Option<usize>, waiter: impl FnOnce() -> W) -> Admission {
+        if let Some(server) = slot {
+            self.begin(server);
             return Admission::Serve(server);
         }
         self.queue.push_back(Some(waiter()));
         self.waiting += 1;
         self.waiting_peak = self.waiting_peak.max(self.waiting);
         Admission::Wait(self.front + self.queue.len() as u64 - 1)
+    }
+
+    /// A slot at a web server came free elsewhere. It goes to the longest waiting request, if any: that one is returned.
+    pub(crate) fn grant(&mut self, server: usize) -> Option<W> {
+        let heir = self.pop()?;
+        self.begin(server);
+        Some(heir)
+    }
+
+    fn begin(&mut self, server: usize) {
+        self.in_flight[server] += 1;
+        self.peak[server] = self.peak[server].max(self.in_flight[server]);
     }
 
     /// `server` is done with a request. Its slot goes to the longest waiting request, if any: that one is returned.

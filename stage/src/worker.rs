@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::ballots_file;
 use crate::counters::ProxyCounters;
-use crate::protocol::{Command, Report, WorkerSpec};
+use crate::protocol::{Command, Report, Share, WorkerSpec};
 use crate::proxy::{House, Proxy};
 
 /// Length of the listen backlog asked for; the kernel's `net.core.somaxconn` caps it (listen(2)).
@@ -52,6 +52,11 @@ pub enum WorkerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The limits that workers share could not be reached.
+    #[error(
+        "the stage worker cannot open what it shares with others: {0}; needed the directory its parent made, and a file descriptor"
+    )]
+    Share(io::Error),
     /// The ballots could not be written.
     #[error(transparent)]
     Ballots(#[from] ballots_file::BallotsFileError),
@@ -165,13 +170,13 @@ impl Opened {
         // All listen before any accepts: a worker that cannot open has served nobody.
         let listeners = house.spec.proxies.iter().map(|proxy| {
             let address = SocketAddr::new(proxy.address, house.spec.port);
-            let opened = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+            let opened = listen(address, house.spec.share.as_ref()).and_then(|listener| Ok((listener.local_addr()?, listener)));
             opened.map(|opened| (proxy.number, opened)).map_err(|source| WorkerError::Listen { address, source })
         });
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let (mut proxies, mut acceptors) = (Vec::new(), Vec::new());
         for (number, (address, listener)) in listeners {
-            let proxy = Rc::new(Proxy::new(Rc::clone(&house), number, address));
+            let proxy = Rc::new(Proxy::new(Rc::clone(&house), number, address).map_err(WorkerError::Share)?);
             acceptors.push(spawn_local(Rc::clone(&proxy).accept(listener)));
             proxies.push(proxy);
         }
@@ -202,12 +207,16 @@ impl Opened {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, share: Option<&Share>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier stage in TIME_WAIT are no reason to refuse the port; another listener is.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    if share.is_some() {
+        // The kernel spreads connections over all workers that listen so (socket(7)), and each has its part of the backlog.
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG / share.map_or(1, |share| i32::from(share.parts.max(1))))?;
     TcpListener::from_std(socket.into())
 }

@@ -1,6 +1,8 @@
 //! The stage as a whole, seen by the process that rehearses on it: worker processes with their proxies.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use crate::ballots_file;
 use crate::child::Worker;
 use crate::counters::ProxyCounters;
 use crate::error::StageError;
-use crate::limits;
+use crate::limits::{self, Crewing};
 use crate::place::Place;
-use crate::protocol::{Command, ProxySpec, Report, WorkerSpec};
+use crate::protocol::{Command, ProxySpec, Report, Share, WorkerSpec};
+use crate::tokens;
 
 /// How many places on loopback are tried.
 const ATTEMPTS: u64 = 16;
@@ -50,6 +53,42 @@ pub struct World {
     rule: BallotRule,
     run: u64,
     queue_timeout: Duration,
+    /// How many workers, one after the other in `workers`, share each proxy.
+    parts: usize,
+    server_limit: u32,
+    _shared: Option<Pipes>,
+}
+
+/// The limits that the workers of a proxy share; they last as long as this.
+#[derive(Debug)]
+struct Pipes {
+    dir: tempfile::TempDir,
+    _open: Vec<OwnedFd>,
+}
+
+impl Pipes {
+    fn make(stage: &Stage, viewers: u32) -> io::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("voteburst-stage-").tempdir()?;
+        let (connections, servers) = (shared_connections(stage, viewers), stage.web_servers);
+        let each = shared_server_limit(stage);
+        let mut open = Vec::new();
+        for proxy in 0..stage.fronts() {
+            let slots: Vec<_> = (0..each).flat_map(|_| 0..servers).collect();
+            open.push(tokens::make(&Share::connections(dir.path(), proxy), vec![0; connections as usize].into_iter())?);
+            open.push(tokens::make(&Share::servers(dir.path(), proxy), slots.into_iter())?);
+        }
+        Ok(Self { dir, _open: open })
+    }
+}
+
+/// The connection limit of a proxy, or as many as can come where that is less: so many tokens are needed.
+fn shared_connections(stage: &Stage, viewers: u32) -> u32 {
+    u32::try_from(limits::come(viewers)).unwrap_or(u32::MAX).min(stage.connection_limit_per_front()).max(1)
+}
+
+/// The limit of a web server, or what a pipe holds: then there are more slots at all servers together than connections.
+fn shared_server_limit(stage: &Stage) -> u32 {
+    stage.server_limit().min((tokens::MOST / u32::from(stage.web_servers.max(1))).max(1))
 }
 
 /// What a stage saw of a rehearsal.
@@ -74,7 +113,8 @@ impl World {
     pub async fn open(spec: WorldSpec<'_>) -> Result<Self, StageError> {
         let (stage, fronts) = (spec.stage, spec.stage.fronts());
         let limit = stage.connection_limit_per_front();
-        let each = limits::proxies_per_worker(fronts, limit, spec.viewers, limits::raise_open_files())?;
+        let crewing = limits::crewing(fronts, limit, spec.viewers, limits::raise_open_files())?;
+        let shared = (crewing.workers > 1).then(|| Pipes::make(stage, spec.viewers)).transpose().map_err(StageError::Share)?;
         // The process is part of it: the same run may be staged twice at once, by tests or by mistake.
         let seed = spec.run ^ u64::from(std::process::id()) << 32;
         let mut last = String::new();
@@ -84,10 +124,18 @@ impl World {
                 last = format!("{}:{}: {error}", place.fronts[0], place.port);
                 continue;
             }
-            match start_workers(spec, &place, usize::from(each)).await {
+            match start_workers(spec, &place, crewing, shared.as_ref()).await {
                 Ok(workers) => {
-                    let (rule, queue_timeout) = (stage.ballot_box, stage.queue_timeout);
-                    return Ok(Self { workers, place, rule, run: spec.run, queue_timeout });
+                    return Ok(Self {
+                        workers,
+                        place,
+                        rule: stage.ballot_box,
+                        run: spec.run,
+                        queue_timeout: stage.queue_timeout,
+                        parts: usize::from(crewing.workers),
+                        server_limit: stage.server_limit(),
+                        _shared: shared,
+                    });
                 }
                 Err(StageError::Refused { problem, address_in_use: true }) => last = problem,
                 Err(error) => return Err(error),
@@ -129,7 +177,19 @@ impl World {
                 other => return Err(worker.unexpected(&other)),
             }
         }
-        Ok(all)
+        Ok(self.per_proxy(all))
+    }
+
+    /// Joins what the workers of each proxy counted.
+    fn per_proxy(&self, counted: Vec<ProxyCounters>) -> Vec<ProxyCounters> {
+        let mut proxies: Vec<ProxyCounters> = Vec::with_capacity(self.place.fronts.len());
+        for (number, counters) in counted.into_iter().enumerate() {
+            match proxies.last_mut().filter(|_| number % self.parts != 0) {
+                Some(proxy) => proxy.join(&counters, self.server_limit),
+                None => proxies.push(counters),
+            }
+        }
+        proxies
     }
 
     /// Stops accepting, lets requests under way end for at most the queue timeout and five seconds, and gathers
@@ -144,7 +204,7 @@ impl World {
             worker.tell(&Command::Close { ballots: path(number), drain }).await?;
         }
         let mut result = StageResult { proxies: Vec::new(), ballots: Vec::new(), abandoned: 0 };
-        for (number, mut worker) in self.workers.into_iter().enumerate() {
+        for (number, mut worker) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             match worker.hear(drain + WRITE_BOUND).await? {
                 Report::Closed { proxies, abandoned, .. } => {
                     result.proxies.extend(proxies);
@@ -156,11 +216,17 @@ impl World {
             result.ballots.extend(ballots_file::read(&path(number), self.run)?);
         }
         result.ballots = ballot::merge(self.rule, result.ballots);
+        result.proxies = self.per_proxy(result.proxies);
         Ok(result)
     }
 }
 
-async fn start_workers(spec: WorldSpec<'_>, place: &Place, proxies_each: usize) -> Result<Vec<Worker>, StageError> {
+async fn start_workers(
+    spec: WorldSpec<'_>,
+    place: &Place,
+    crewing: Crewing,
+    shared: Option<&Pipes>,
+) -> Result<Vec<Worker>, StageError> {
     let stage = spec.stage;
     let question = |asked: &Asked| Question {
         id: asked.id.clone(),
@@ -169,13 +235,19 @@ async fn start_workers(spec: WorldSpec<'_>, place: &Place, proxies_each: usize) 
     let proxies: Vec<_> =
         (0..).zip(&place.fronts).map(|(number, &address)| ProxySpec { number, address: IpAddr::V4(address) }).collect();
     let mut workers = Vec::new();
-    for (number, proxies) in proxies.chunks(proxies_each).enumerate() {
+    let parts = |proxies| (0..crewing.workers).map(move |part| (proxies, part));
+    for (number, (proxies, part)) in proxies.chunks(usize::from(crewing.proxies)).flat_map(parts).enumerate() {
+        let share = shared.map(|pipes| Share { dir: pipes.dir.path().to_owned(), part, parts: crewing.workers });
         let worker_spec = WorkerSpec {
             proxies: proxies.to_vec(),
             port: place.port,
-            connection_limit: stage.connection_limit_per_front(),
+            connection_limit: if share.is_some() {
+                shared_connections(stage, spec.viewers)
+            } else {
+                stage.connection_limit_per_front()
+            },
             web_servers: stage.web_servers,
-            server_limit: stage.server_limit(),
+            server_limit: if share.is_some() { shared_server_limit(stage) } else { stage.server_limit() },
             queue_timeout: stage.queue_timeout,
             keep_alive_timeout: stage.keep_alive_timeout,
             service_time: stage.service_time,
@@ -183,6 +255,7 @@ async fn start_workers(spec: WorldSpec<'_>, place: &Place, proxies_each: usize) 
             questions: spec.questions.iter().map(question).collect(),
             seed: spec.seed,
             run: spec.run,
+            share,
         };
         let mut worker = Worker::start(spec.exe, number)?;
         worker.tell(&Command::Open(worker_spec)).await?;

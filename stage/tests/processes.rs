@@ -30,8 +30,10 @@ use voteburst_stage::world::{World, WorldSpec};
 const CASES: &[(&str, u32, fn())] = &[
     ("votes_on_several_workers_make_one_ballot_box", 400, votes_on_several_workers_make_one_ballot_box),
     ("one_worker_holds_all_proxies_if_all_viewers_fit_into_it", 400, one_worker_holds_all_proxies_if_all_viewers_fit_into_it),
-    ("a_file_limit_too_low_is_refused_with_the_number_that_fits", 100, a_file_limit_too_low_is_refused_with_the_number_that_fits),
-    ("the_viewers_said_to_fit_do_fit", 200, the_viewers_said_to_fit_do_fit),
+    ("a_file_limit_too_low_is_refused_with_the_number_that_fits", 70, a_file_limit_too_low_is_refused_with_the_number_that_fits),
+    ("the_viewers_said_to_fit_do_fit", 70, the_viewers_said_to_fit_do_fit),
+    ("workers_that_share_a_proxy_keep_one_connection_limit", 200, workers_that_share_a_proxy_keep_one_connection_limit),
+    ("workers_that_share_a_proxy_keep_one_limit_per_web_server", 200, workers_that_share_a_proxy_keep_one_limit_per_web_server),
     ("without_descriptors_accepting_pauses_and_nobody_is_lost", 0, without_descriptors_accepting_pauses_and_nobody_is_lost),
     ("an_idle_connection_costs_at_most_three_kibibytes", 0, an_idle_connection_costs_at_most_three_kibibytes),
     ("the_death_of_the_parent_ends_its_workers", 0, the_death_of_the_parent_ends_its_workers),
@@ -185,7 +187,7 @@ fn one_worker_holds_all_proxies_if_all_viewers_fit_into_it() {
 fn a_file_limit_too_low_is_refused_with_the_number_that_fits() {
     block_on(async {
         let error = open(&stage(4, 4000), 1000, &own_exe()).await.unwrap_err();
-        assert!(matches!(error, StageError::OpenFiles { limit: 100, fits: 32, viewers: 1000, .. }), "{error}");
+        assert!(matches!(error, StageError::OpenFiles { limit: 70, fits: 4, viewers: 1000, .. }), "{error}");
     });
 }
 
@@ -199,6 +201,61 @@ fn the_viewers_said_to_fit_do_fit() {
         assert_eq!(statuses(&mut clients).await, (fits, 0));
         let counters = world.counters().await.unwrap().swap_remove(0);
         assert_eq!((counters.conn_cur as usize, counters.accept_pauses), (fits, 0));
+    });
+}
+
+/// With 200 files a process holds no 140 connections and all that it needs besides: two share the proxy.
+fn shared(stage: Stage) -> Stage {
+    Stage { connection_limit: 140, ..stage }
+}
+
+fn workers_that_share_a_proxy_keep_one_connection_limit() {
+    block_on(async {
+        let mut world = open(&shared(stage(1, 140)), 10_000, &own_exe()).await.unwrap();
+        assert_eq!((world.workers(), world.addresses().len()), (2, 1));
+        let mut clients = Client::connect_all(front(&world, 0), 160).await;
+        cast_all(&mut clients, 0).await;
+        let mut counters = world.counters().await.unwrap();
+        while counters[0].hrsp_2xx < 140 {
+            counters = world.counters().await.unwrap();
+        }
+        assert_eq!((counters.len(), counters[0].conn_tot, counters[0].conn_cur, counters[0].conn_peak), (1, 140, 140, 140));
+        let (served, waiting): (Vec<_>, Vec<_>) =
+            clients.into_iter().map(|mut client| (client.silent(), client)).partition(|it| !it.0);
+        assert_eq!((served.len(), waiting.len()), (140, 20), "exactly as many as the limit says, over both workers");
+        drop(served);
+        let mut waiting: Vec<_> = waiting.into_iter().map(|(_, client)| client).collect();
+        assert_eq!(statuses(&mut waiting).await, (20, 0), "who waited is served when others leave, at whichever worker");
+        let dir = tempfile::tempdir().unwrap();
+        let result = world.close(dir.path()).await.unwrap();
+        assert_eq!((result.ballots.len(), result.proxies[0].conn_tot, result.proxies[0].conn_peak), (160, 160, 140));
+        assert_eq!(result.proxies[0].accept_pauses, 0);
+    });
+}
+
+fn workers_that_share_a_proxy_keep_one_limit_per_web_server() {
+    block_on(async {
+        let quick = Duration::from_millis(300);
+        // 20 requests at a time, one every 300 ms: who is not fourth in a row at the latest waits longer than 1050 ms.
+        let stage = Stage {
+            web_server_coefficient: 10,
+            service_time: ServiceTime::Constant { mean: quick },
+            queue_timeout: Duration::from_millis(1_050),
+            ..shared(stage(1, 140))
+        };
+        let mut world = open(&stage, 10_000, &own_exe()).await.unwrap();
+        assert_eq!(world.workers(), 2);
+        let mut clients = Client::connect_all(front(&world, 0), 140).await;
+        cast_all(&mut clients, 0).await;
+        let mut counters = world.counters().await.unwrap().swap_remove(0);
+        while counters.hrsp_2xx == 0 {
+            assert!(counters.in_flight.iter().all(|requests| *requests <= 10), "{counters:?}");
+            counters = world.counters().await.unwrap().swap_remove(0);
+        }
+        assert_eq!(statuses(&mut clients).await, (80, 60), "as one queue before 20 slots: four rounds in time");
+        let counters = world.counters().await.unwrap().swap_remove(0);
+        assert_eq!((counters.in_flight, counters.queue_cur, counters.queue_timeouts), (vec![0, 0], 0, 60));
+        assert_eq!(counters.in_flight_peak, [10, 10]);
     });
 }
 

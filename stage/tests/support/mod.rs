@@ -34,6 +34,7 @@ pub fn spec() -> WorkerSpec {
         questions: vec![Question { id: "final".to_owned(), choices: vec!["anna".to_owned(), "ben".to_owned()] }],
         seed: 1,
         run: RUN,
+        share: None,
     }
 }
 
