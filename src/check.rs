@@ -44,6 +44,9 @@ pub(crate) fn check(args: cli::Check) -> Result<ExitCode, Problem> {
         },
     );
     say::result(&out);
+    if args.calibrate && !failed {
+        return crate::calibrate::calibrate(&plan, agents);
+    }
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }
 

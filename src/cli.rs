@@ -68,6 +68,12 @@ pub(crate) enum Command {
     /// One worker process of a stage (started by voteburst itself)
     #[command(hide = true)]
     StageWorker,
+    /// One agent of a calibration (started by voteburst itself)
+    #[command(hide = true)]
+    CalibrateAgent,
+    /// One null target of a calibration (started by voteburst itself)
+    #[command(hide = true)]
+    CalibrateTarget,
 }
 
 /// What `run` and `compare` share.
@@ -181,6 +187,15 @@ pub(crate) struct Check {
     /// Draw from this seed instead of the scenario's
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u32>,
+    /// Prove it: let this machine hold the audience and cast 120 % of the plan's peak against a target that does nothing
+    ///
+    /// Starts as many agents as a run would, and for each a process that answers every vote at once, all on loopback; the real
+    /// target gets nothing. Takes as long as the doors are open, 25 s at most, and 9 s more; up to 18 s beyond that when the
+    /// machine is too slow and smaller rates are tried. Says how late votes were, what a vote and a viewer cost, and whether this
+    /// machine carries the plan or about how many viewers it does. Exits with 2 when it does not carry all of them, 3 when it
+    /// was interrupted. Nothing is kept.
+    #[arg(long)]
+    pub(crate) calibrate: bool,
 }
 
 /// A DNS server: an address, with a port or without.

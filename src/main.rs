@@ -1,6 +1,7 @@
 //! The command `voteburst`: parse, do, say, exit.
 
 mod agent;
+mod calibrate;
 mod carriers;
 mod check;
 mod cli;
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         cli::Command::Forecast(args) => forecast::forecast(&args),
         cli::Command::Report(args) => report::report(&args),
         cli::Command::StageWorker => stage::worker(),
+        cli::Command::CalibrateAgent => calibrate::agent(),
+        cli::Command::CalibrateTarget => calibrate::target(),
     };
     done.unwrap_or_else(|problem| {
         say::error(&problem);
