@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
 
 mod agents;
+mod calibrate;
 mod clients;
 mod dns_in_runs;
 mod fixture;
