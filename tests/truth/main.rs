@@ -1,0 +1,122 @@
+//! The truth bench, small: what a report says is held against what is known to be true.
+//!
+//! A test target of its own without the usual harness, for two reasons. Cargo plays test targets one after the other, so the
+//! trials, which are about fractions of a millisecond, have the machine to themselves as far as our own tests go. And this
+//! binary is also the server under test, started as a process that can be stopped.
+//!
+//! What is asserted does not hope for a quiet machine. The truth is what the server wrote down in the same run: an answer that was
+//! late because the machine was busy is late in the truth too. What is left between the server's record and the agent's
+//! is the kernel's loopback and two wake-ups, and those a busy machine can stretch: it happens to every client, and `cargo bench
+//! --bench truth` measures how much of it a bare one sees. So:
+//!
+//! - a reported time below the truth is a lie, and fails at once
+//! - a figure above its bound fails when it is so in each of three tries; every try after the first is told with its reason
+//! - accounts and verdicts hold in every try
+
+#![allow(clippy::print_stdout, reason = "there is no harness that would tell what was tried")]
+
+#[path = "../../benches/truth/trials/mod.rs"]
+mod trials;
+
+use std::env;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use trials::Outcome;
+use trials::figures::Row;
+use trials::known::{self, KINDS, Trial};
+use trials::play::{Arrivals, Size};
+use trials::{server, stall, stops};
+
+/// How often a trial is played until its figures are within their bounds.
+const TRIES: u32 = 3;
+
+type Test = fn() -> Outcome<()>;
+
+const TESTS: [(&str, Test); 4] = [
+    ("the_formula_of_a_stop_agrees_with_a_queue_that_is_played", formula),
+    ("known_service_times_come_back_in_the_report_and_never_too_short", known_times),
+    ("a_stop_of_the_server_shows_in_every_vote_that_had_to_wait_for_it", stop_of_the_server),
+    ("a_stop_of_an_agent_makes_the_run_unknown_and_is_not_charged_to_the_target", stop_of_an_agent),
+];
+
+fn main() -> Outcome<ExitCode> {
+    if server::served()? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let filters: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let mut failed = 0;
+    for (name, test) in TESTS {
+        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
+            continue;
+        }
+        match test() {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(why) => {
+                failed += 1;
+                println!("test {name} ... FAILED\n{why}");
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Plays until each figure was within its bound in one of the tries.
+fn each_holds_once(mut play: impl FnMut() -> Outcome<Vec<Row>>) -> Outcome<()> {
+    let mut missed: Option<Vec<String>> = None;
+    for number in 1..=TRIES {
+        let rows = play()?;
+        let table = || rows.iter().map(Row::to_string).collect::<Vec<_>>().join("\n");
+        let beyond = |row: &&Row| !row.holds() && missed.as_ref().is_none_or(|missed| missed.contains(&row.what));
+        let still: Vec<_> = rows.iter().filter(beyond).map(|row| row.what.clone()).collect();
+        if still.is_empty() {
+            return Ok(());
+        }
+        println!("try {number} of {TRIES}: not yet within the bound: {}\n{}\n{}", still.join(", "), Row::HEAD, table());
+        missed = Some(still);
+    }
+    Err(format!("beyond the bound in each of {TRIES} tries: {}", missed.unwrap_or_default().join(", ")).into())
+}
+
+fn formula() -> Outcome<()> {
+    stall::formula_agrees_with_the_played_queue()?;
+    Ok(())
+}
+
+/// All kinds in one burst, each at an address of its own: the report tells them apart by proxy, and merges them.
+fn known_times() -> Outcome<()> {
+    let size = Size { viewers: 1_000, window: Duration::from_secs(2), arrivals: Arrivals::Uniform, agents: 2 };
+    each_holds_once(|| {
+        let found = known::trial(&KINDS, Trial { size, floor: false })?;
+        let too_short = found.rows.iter().find(|row| row.what.contains("service") && row.reported < row.truth - MICROSECOND);
+        if let Some(row) = too_short {
+            return Err(format!("a report of a time that nobody can have seen:\n{}\n{row}", Row::HEAD).into());
+        }
+        Ok(found.rows)
+    })
+}
+
+/// Reports count whole microseconds, rounded down. In milliseconds.
+const MICROSECOND: f64 = 0.001;
+
+fn stop_of_the_server() -> Outcome<()> {
+    let size = Size { viewers: 400, window: Duration::from_millis(1_600), arrivals: Arrivals::Even, agents: 2 };
+    each_holds_once(|| {
+        let found = stops::of_the_server(size)?;
+        if found.spare_s < 0.0 {
+            return Err(format!("the backlog outlasted the window by {} s: {:?}", -found.spare_s, found.stall).into());
+        }
+        Ok(found.rows)
+    })
+}
+
+fn stop_of_an_agent() -> Outcome<()> {
+    let size = Size { viewers: 300, window: Duration::from_secs(2), arrivals: Arrivals::Uniform, agents: 2 };
+    each_holds_once(|| {
+        let found = stops::of_an_agent(size)?;
+        if found.code != Some(3) {
+            return Err(format!("exit code {:?}: {}", found.code, found.reasons).into());
+        }
+        Ok(found.rows)
+    })
+}
