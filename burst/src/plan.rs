@@ -3,6 +3,7 @@
 //! Every agent derives the plan itself and must come to the same hash, so nothing that matters can differ
 //! between the scenario that was read and the one that is played.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -125,6 +126,19 @@ impl Plan {
             .collect();
         tickets.sort_unstable_by_key(|ticket| (ticket.planned_ns, ticket.number));
         tickets
+    }
+
+    /// The second after T0 in which these viewers cast the most votes, and how many; `None` when none of them votes.
+    #[must_use]
+    pub fn busiest_second(&self, viewers: &Range<u32>) -> Option<(u64, u32)> {
+        let mut seconds = BTreeMap::<u64, u32>::new();
+        for question in 0..self.scenario.questions.len() {
+            for ticket in viewers.clone().filter_map(|viewer| self.ticket(question, viewer)) {
+                *seconds.entry(ticket.planned_ns / 1_000_000_000).or_default() += 1;
+            }
+        }
+        // The first of several that are equally busy.
+        seconds.into_iter().rev().max_by_key(|(_, votes)| *votes)
     }
 
     /// From T0 to the close of the last window.

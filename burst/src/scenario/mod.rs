@@ -5,6 +5,7 @@
 
 mod check;
 mod problem;
+pub mod sources;
 pub mod stage;
 pub mod template;
 #[cfg(test)]
@@ -228,7 +229,7 @@ pub struct Choice {
 pub struct Agents {
     /// The most viewers one agent holds.
     pub max_viewers: u32,
-    /// Addresses that agents connect from; none: automatic.
+    /// Addresses that agents connect from, at most [`sources::MOST_SOURCES`]; none: automatic.
     pub sources: Vec<IpAddr>,
     /// How long the coordinator waits for all agents to join.
     pub gather_timeout: Duration,

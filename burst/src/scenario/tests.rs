@@ -41,6 +41,15 @@ fn canonical_text_gives_an_equal_scenario() {
 }
 
 #[test]
+fn a_network_of_sources_stands_for_its_addresses_and_stays_a_network_in_the_canonical_text() {
+    let show = parse(&with("arm_timeout = ", "sources = [\"10.0.9.1\", \"10.0.8.0/30\"]\narm_timeout = ")).unwrap();
+    let sources: Vec<_> = show.agents.sources.iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["10.0.9.1", "10.0.8.1", "10.0.8.2"]);
+    assert!(show.to_toml().contains("\"10.0.8.0/30\""), "{}", show.to_toml());
+    assert_eq!(parse(&show.to_toml()).unwrap(), show);
+}
+
+#[test]
 fn a_trace_travels_inside_the_canonical_text() {
     let text = with(
         r#"arrivals = { shape = "exponential-decay", mean = "12s" }"#,
@@ -114,6 +123,14 @@ fn every_mistake_is_answered_with_its_place_and_a_way_out() {
         ("\"choice\":\"{choice}\"", "\"choice\":\"{Choice}\"", "target.body", &["{Choice}", "did you mean {choice}?"]),
         ("accepted = [200] ", "accepted = [] ", "target.accepted", &["at least one"]),
         ("{\"ballot\":\"{ballot}\",", "{", "target", &["{ballot}"]),
+        ("arm_timeout = ", "sources = [\"10.0.8.1\", \"10.0.8\"]\narm_timeout = ", "agents.sources[1]", &["`10.0.8`", "10.0.8.0/28"]),
+        ("arm_timeout = ", "sources = [\"10.0.0.0/21\"]\narm_timeout = ", "agents.sources[0]", &["2046", "at most 1024"]),
+        (
+            "arm_timeout = ",
+            "sources = [\"10.0.0.0/22\", \"10.9.0.0/30\", \"::1\"]\narm_timeout = ",
+            "agents.sources[2]",
+            &["more than 1024 addresses with `::1`"],
+        ),
         ("id = \"winner\"", "id = \"../../etc\"", "questions[0].id", &["keep it plain"]),
     ];
     for (line, other, key, words) in cases {

@@ -1,6 +1,7 @@
 //! Agents, thresholds and the stage.
 
 use super::*;
+use crate::scenario::sources::{self, MOST_SOURCES, SourceProblem};
 use crate::scenario::stage::ZoneChange;
 
 /// The longest chain of aliases (unbound follows 11 links by default, `max-query-restarts`).
@@ -8,19 +9,9 @@ const MOST_ALIASES: usize = 8;
 
 impl Check<'_> {
     pub(super) fn agents(&self, words: &words::Agents) -> Checked<Agents> {
-        let sources = words.sources.iter().enumerate().map(|(index, text)| {
-            text.parse().map_err(|_| {
-                self.places.problem(
-                    &format!("agents.sources[{index}]"),
-                    format!("`{text}`"),
-                    "an IP address of the agents' machine",
-                    "leave `sources` out to let voteburst choose",
-                )
-            })
-        });
         Ok(Agents {
             max_viewers: self.whole("agents.max_viewers", words.max_viewers, 1, 1_000_000)?,
-            sources: sources.collect::<Checked<_>>()?,
+            sources: self.sources(&words.sources)?,
             gather_timeout: self.time("agents.gather_timeout", words.gather_timeout, Duration::from_secs(1), HOUR)?,
             arm_timeout: self.time(
                 "agents.arm_timeout",
@@ -29,6 +20,39 @@ impl Check<'_> {
                 Duration::from_secs(60),
             )?,
         })
+    }
+
+    fn sources(&self, written: &[String]) -> Checked<Vec<IpAddr>> {
+        let mut all = Vec::new();
+        for (index, text) in written.iter().enumerate() {
+            let key = format!("agents.sources[{index}]");
+            let found = sources::addresses(text).map_err(|problem| match problem {
+                SourceProblem::Malformed => self.places.problem(
+                    &key,
+                    format!("`{text}`"),
+                    "an IP address of the agents' machine, or a network such as \"10.0.8.0/28\" for all of its addresses",
+                    "leave `sources` out to let voteburst choose",
+                ),
+                SourceProblem::TooMany(count) => self.places.problem(
+                    &key,
+                    format!("`{text}`, a network of {count} addresses"),
+                    format!("at most {MOST_SOURCES} addresses"),
+                    "name a part of it, such as the /22 or the /28 that the agents' machine has",
+                ),
+            })?;
+            all.extend(found);
+            if all.len() > MOST_SOURCES {
+                let (found, needed) =
+                    (format!("more than {MOST_SOURCES} addresses with `{text}`"), format!("at most {MOST_SOURCES} in all"));
+                return Err(self.places.problem(
+                    &key,
+                    found,
+                    needed,
+                    "name fewer: an agent uses two or three for 20,000 viewers",
+                ));
+            }
+        }
+        Ok(all)
     }
 
     pub(super) fn thresholds(&self, words: &words::Thresholds) -> Checked<Thresholds> {
