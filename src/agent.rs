@@ -7,6 +7,7 @@ use std::time::Duration;
 use voteburst_agent::clock::Clock;
 use voteburst_agent::session::{JoinOptions, SessionError, join};
 use voteburst_agent::{AllowList, Network};
+use voteburst_burst::scenario::sources::MOST_SOURCES;
 
 use crate::cli;
 use crate::problem::Problem;
@@ -29,10 +30,17 @@ pub(crate) fn agent(args: cli::Agent) -> Result<ExitCode, Problem> {
             Problem::usage(format!("--token-file {}: {error}\n  needed: a readable file with the coordinator's token\n  fix:    copy it from the coordinator's machine", file.display()))
         })
     });
+    let sources: Vec<_> = args.sources.into_iter().flat_map(|named| named.0).collect();
+    if sources.len() > MOST_SOURCES {
+        return Err(Problem::usage(format!(
+            "--source: found {} addresses in all\n  needed: at most {MOST_SOURCES}\n  fix:    name fewer: an agent uses two or three for 20,000 viewers",
+            sources.len()
+        )));
+    }
     let mut options = JoinOptions {
         token: token.transpose()?,
         allowed: allowed(&args.allow),
-        sources: (!args.sources.is_empty()).then_some(args.sources),
+        sources: (!sources.is_empty()).then_some(sources),
         slot: None,
         patience: PATIENCE,
     };

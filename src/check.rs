@@ -1,17 +1,18 @@
 //! `voteburst check`: what would happen, and whether this machine can do it. Sends nothing to the target.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
-use voteburst_agent::preflight::{self, Check, CheckStatus};
-use voteburst_agent::sources;
+use voteburst_agent::preflight::CheckStatus;
 use voteburst_burst::plan::Plan;
 
 use crate::carriers::Carriers;
 use crate::cli;
 use crate::fleet;
+use crate::preflight;
 use crate::problem::Problem;
-use crate::run::runtime;
+use crate::run::{RUNS, runtime};
 use crate::say;
 use crate::scenario::{Overrides, Source};
 
@@ -25,13 +26,16 @@ pub(crate) fn check(args: cli::Check) -> Result<ExitCode, Problem> {
         })?;
     }
     let mut out = words(&plan, agents);
-    let checks = machine(&plan, agents);
-    table(&mut out, &checks);
+    let mut checks = preflight::of_machine(&plan, agents);
+    checks.push(preflight::of_disk(&plan, agents, Path::new(RUNS)));
+    line(&mut out, "");
+    out += &preflight::table(&checks);
     let failed = checks.iter().any(|check| check.status == CheckStatus::Bad);
     if plan.scenario.stage.is_none() {
         let addresses = runtime()?.block_on(Carriers::probe(&plan.scenario, None))?;
         crate::rehearsal::refuse_strangers(&addresses, &args.allow)?;
         let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        line(&mut out, "");
         line(&mut out, &format!("dns        {} is now at {}", plan.scenario.dns.name, addresses.join(", ")));
     }
     line(&mut out, "");
@@ -106,34 +110,8 @@ fn words(plan: &Plan, agents: u32) -> String {
 }
 
 fn busiest(plan: &Plan) -> String {
-    let mut seconds = std::collections::BTreeMap::<u64, u32>::new();
-    for ticket in plan.tickets_of(&(0..plan.scenario.audience.viewers)) {
-        *seconds.entry(ticket.planned_ns / 1_000_000_000).or_default() += 1;
-    }
-    let busiest = seconds.iter().max_by_key(|(_, count)| **count);
+    let busiest = plan.busiest_second(&(0..plan.scenario.audience.viewers));
     busiest.map_or_else(|| "nobody votes".into(), |(second, count)| format!("the busiest second is t = {second} s with {count}"))
-}
-
-fn machine(plan: &Plan, agents: u32) -> Vec<Check> {
-    let largest = plan.shares(agents).iter().map(|share| share.end - share.start).max().unwrap_or(0);
-    let ports = sources::local_ports();
-    let addresses = sources::choose(0, largest, &plan.scenario.agents.sources, plan.scenario.stage.is_some(), &ports);
-    preflight::check(largest, &addresses)
-}
-
-fn table(out: &mut String, checks: &[Check]) {
-    for check in checks {
-        let mark = match check.status {
-            CheckStatus::Good => '✓',
-            CheckStatus::Warning => '!',
-            CheckStatus::Bad => '✗',
-        };
-        line(out, &format!("{mark} {:<24} found {}, needed {}", check.what, check.found, check.needed));
-        if check.status != CheckStatus::Good {
-            line(out, &format!("    fix: {}", check.fix));
-            line(out, &format!("    otherwise {}", check.effect));
-        }
-    }
 }
 
 fn line(out: &mut String, text: &str) {

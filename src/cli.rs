@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use voteburst_agent::Network;
-use voteburst_burst::scenario::MOST_VIEWERS;
+use voteburst_burst::scenario::{MOST_VIEWERS, sources};
 use voteburst_burst::zone::ZonePolicy;
 use voteburst_dns::find::DNS_PORT;
 
@@ -140,6 +140,14 @@ pub(crate) struct Compare {
     pub(crate) zones: Vec<ZonePolicy>,
 }
 
+/// What one `--source` names.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceAddresses(pub(crate) Vec<std::net::IpAddr>);
+
+fn source(text: &str) -> Result<SourceAddresses, String> {
+    sources::addresses(text).map(SourceAddresses).map_err(|problem| problem.to_string())
+}
+
 /// `voteburst agent`.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
@@ -152,9 +160,10 @@ pub(crate) struct Agent {
     /// Networks that this agent may send votes to; repeat it for each [default: 127.0.0.0/8 and ::1/128]
     #[arg(long = "allow", value_name = "NETWORK")]
     pub(crate) allow: Vec<Network>,
-    /// Address to connect from; repeat it for each [default: the scenario's, or automatic]
-    #[arg(long = "source", value_name = "ADDR")]
-    pub(crate) sources: Vec<std::net::IpAddr>,
+    /// Address to connect from, or a network such as 10.0.8.0/28 for all of its addresses; repeat it for each [default: the
+    /// scenario's, or automatic]
+    #[arg(long = "source", value_name = "ADDR", value_parser = source)]
+    pub(crate) sources: Vec<SourceAddresses>,
     /// Join again after each run, for a `compare` that waits for agents; ends when no coordinator is back within 60 s
     #[arg(long)]
     pub(crate) stay: bool,

@@ -10,6 +10,7 @@ mod compare;
 mod dns;
 mod fleet;
 mod forecast;
+mod preflight;
 mod problem;
 mod rehearsal;
 mod report;

@@ -30,6 +30,7 @@ use voteburst_stage::world::{World, WorldSpec};
 use crate::carriers::Carriers;
 use crate::cli::Rehearse;
 use crate::fleet::{self, Fleet};
+use crate::preflight;
 use crate::problem::Problem;
 use crate::say;
 
@@ -167,6 +168,8 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let odd = refuse_other_kind(&plan.scenario, args).await?;
     let directory = RunDirectory::create(dir).map_err(Problem::usage)?;
     directory.write_plan(stand.text, &plan).map_err(Problem::usage)?;
+    // Nothing else happens yet that would have to go on beside it.
+    let forced = tokio::task::block_in_place(|| preflight::before_run(&plan, agents, dir, args))?;
     let (plan, run) = (Arc::new(plan), run_number());
     let bound = bind(args.listen).await.map_err(Problem::usage)?;
     let stage = match &plan.scenario.stage {
@@ -202,7 +205,7 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process());
     let followed = follow(events, lines, stage.as_ref().map(|stage| &stage.authority));
     let mut conducted = tokio::join!(conducted, followed).0.map_err(Problem::unknown)?;
-    conducted.forced.extend(odd);
+    conducted.forced.extend(forced.into_iter().chain(odd));
     if let Some(local) = local {
         local.stop().await;
     }

@@ -31,9 +31,12 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     Ok(ExitCode::from(exit_code(report.verdict.outcome, played.kept)))
 }
 
+/// Where runs are kept unless told otherwise, below the working directory.
+pub(crate) const RUNS: &str = "runs";
+
 /// Where a run is kept.
 pub(crate) fn directory(args: &Rehearse, name: &str) -> PathBuf {
-    args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-{name}", crate::clock::name())))
+    args.out.clone().unwrap_or_else(|| PathBuf::from(RUNS).join(format!("{}-{name}", crate::clock::name())))
 }
 
 /// The runtime that stage, carriers and coordinator share; agents and stage workers are processes of their own.

@@ -187,10 +187,20 @@ fn a_disk_that_fills_up_on_the_way_is_named_and_the_result_is_shown_all_the_same
 }
 
 #[test]
-fn a_disk_too_full_for_the_ballot_box_proves_nothing() {
-    // Room for scenario and plan only. Votes that nobody can hold against the ballot box prove nothing.
-    let Some(ended) = on_a_disk_of(12, &["--json"]) else { return };
+fn a_disk_too_full_for_the_ballot_box_is_refused_and_forced_it_proves_nothing() {
+    // Room for scenario and plan only.
+    let Some(ended) = on_a_disk_of(12, &[]) else { return };
+    nothing_was_started(&ended.exits(2).says(&[
+        "disk of the run: found 4 KiB free",
+        "11 KiB of them ballots",
+        "--out",
+        "--force",
+    ]));
+    // Votes that nobody can hold against the ballot box prove nothing.
+    let Some(ended) = on_a_disk_of(12, &["--json", "--force"]) else { return };
     let ended = ended.exits(3).says(&["stage-ballots-0.bin", "No space left on device", "28 bytes of room per ballot"]);
-    assert_eq!((ended.report().count("votes.accepted"), ended.report().text("verdict.outcome")), (200, "unknown"));
-    assert_eq!(ended.report().text("verdict.reasons.0.text"), "the run is partial: what the ballot box counted is lost");
+    let report = ended.report();
+    assert_eq!((report.count("votes.accepted"), report.text("verdict.outcome")), (200, "unknown"));
+    assert_eq!(report.reason("partial").unwrap(), "the run is partial: what the ballot box counted is lost");
+    assert!(report.reason("forced").unwrap().contains("disk of the run"));
 }

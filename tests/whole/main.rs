@@ -11,6 +11,7 @@ mod forecast;
 mod interrupts;
 mod machine;
 mod names;
+mod preflight;
 mod reading;
 mod real_haproxy;
 mod real_limits;

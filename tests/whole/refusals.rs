@@ -171,6 +171,24 @@ const MISTAKES: &[Mistake] = &[
         at: "{choise}",
         says: &["target.body", "the placeholder {choise}", "did you mean {choice}?"],
     },
+    Mistake {
+        what: "a source that is neither address nor network",
+        sound: "gather_timeout = \"30s\"",
+        written: "sources = [\"10.0.8.1\", \"10.0.8.0/33\"]",
+        at: "10.0.8.0/33",
+        says: &[
+            "agents.sources[1]",
+            "`10.0.8.0/33`",
+            "an IP address of the agents' machine, or a network such as \"10.0.8.0/28\"",
+        ],
+    },
+    Mistake {
+        what: "a network of too many sources",
+        sound: "gather_timeout = \"30s\"",
+        written: "sources = [\"10.0.0.0/8\"]",
+        at: "10.0.0.0/8",
+        says: &["agents.sources[0]", "a network of 16777214 addresses", "at most 1024 addresses"],
+    },
     Mistake { what: "no TOML at all", sound: "[audience]", written: "[audience", at: "[audience", says: &["needed:", "fix:"] },
 ];
 
@@ -241,6 +259,11 @@ fn overrides_are_held_to_the_scenarios_rules() {
     refuses(&place, &["run", "scenario.toml", "--agents", "201"], &["--agents: found 201", "needed: 1 to 200"]);
     refuses(&place, &["run", "scenario.toml", "--zone", "round-robin"], &["round-robin", "multivalue"]);
     refuses(&place, &["run", "scenario.toml", "--wait-for", "0"], &["--wait-for", "0 is not in 1..=10000"]);
+    let agent = |sources: &[&'static str]| [&["agent", "--join", "127.0.0.1:1"], sources].concat();
+    refuses(&place, &agent(&["--source", "10.0.8"]), &["--source", "10.0.8", "a network such as 10.0.8.0/28"]);
+    refuses(&place, &agent(&["--source", "10.0.0.0/21"]), &["--source", "at most 1024 addresses", "2046"]);
+    let both = ["--source", "10.0.0.0/22", "--source", "10.0.4.0/22"];
+    refuses(&place, &agent(&both), &["--source: found 2044 addresses", "at most 1024"]);
     refuses(&place, &["compare", "scenario.toml", "--zone", "simple"], &["--zone: found simple", "two zone policies or more"]);
     refuses(&place, &["compare", "scenario.toml", "--zone", "simple", "--zone", "simple"], &["each once"]);
 }

@@ -26,7 +26,8 @@ use crate::allow::AllowList;
 use crate::clock::Clock;
 use crate::crew::{Assignment, Crew};
 use crate::offset::Pinger;
-use crate::{preflight, sources};
+use crate::preflight::{self, Load};
+use crate::sources;
 
 pub use problem::SessionError;
 
@@ -148,7 +149,8 @@ impl Session {
     async fn muster(&mut self, share: Share, plan: Arc<Plan>) -> Result<Cast, SessionError> {
         let viewers = share.viewers.end - share.viewers.start;
         let sources = self.sources(&share, viewers);
-        let checks = preflight::check(viewers, &sources);
+        let (load, looked_from) = (Load::of_share(&plan, &share.viewers), sources.clone());
+        let checks = tokio::task::spawn_blocking(move || preflight::check(&load, &looked_from));
         let assignment = Assignment {
             plan,
             viewers: share.viewers,
@@ -163,6 +165,7 @@ impl Session {
         let mustered = tokio::task::spawn_blocking(move || Crew::muster(assignment, clock));
         let crew = self.meanwhile(mustered, None).await?.map_err(panicked)??;
         self.measure(None).await?;
+        let checks = self.meanwhile(checks, None).await?.map_err(panicked)?;
         self.line.say(FromAgent::Preflight { checks }).await;
         Ok(Cast { crew, viewers })
     }
