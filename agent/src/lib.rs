@@ -28,4 +28,4 @@ mod votelog;
 mod worker;
 
 pub use allow::{AllowList, Network, NotANetwork};
-pub use dial::TrustError;
+pub use dial::{HANDSHAKE_CPU, TrustError};

@@ -16,21 +16,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::phone::Racing;
 
 use self::race::Attempt;
 pub(crate) use self::tls::Tls;
-pub use self::tls::TrustError;
+use self::tls::TlsStream;
+pub use self::tls::{HANDSHAKE_CPU, TrustError};
 use crate::allow::AllowList;
 
-/// One viewer's connection. The encrypted one is boxed, for its state of about 1 KiB would otherwise be part of
-/// every plain viewer too.
+/// One viewer's connection.
 #[derive(Debug)]
 pub(crate) enum Conn {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(TlsStream),
 }
 
 impl Conn {
@@ -39,7 +38,7 @@ impl Conn {
         let before = buffer.filled().len();
         ready!(match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => stream.poll_read(cx, buffer),
         })?;
         Poll::Ready(Ok(buffer.filled().len() - before))
     }
@@ -48,7 +47,7 @@ impl Conn {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => stream.poll_write(cx, bytes),
         }
     }
 
@@ -56,7 +55,7 @@ impl Conn {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => stream.poll_flush(cx),
         }
     }
 }
@@ -122,7 +121,7 @@ impl Dialler {
             return Ok(Opened { conn, address: *address, others: Others::default() });
         }
         let race::Won { stream, address, others } = Box::pin(self.race(viewer, racing, addresses)).await?;
-        match timeout(self.connect_timeout, self.secure(stream)).await {
+        match timeout(self.connect_timeout, self.secure(viewer, stream)).await {
             Ok(Ok(conn)) => Ok(Opened { conn, address, others }),
             Ok(Err((class, error))) => Err(Attempt { address, class, what: error.to_string() }.after(others)),
             Err(_) => Err(self.timed_out(address).after(others)),
@@ -132,7 +131,7 @@ impl Dialler {
     /// One address, from the first packet to the end of the TLS handshake.
     async fn connect(&self, viewer: u32, address: IpAddr) -> Result<Conn, Attempt> {
         let target = self.permitted(address)?;
-        let whole = async { self.secure(self.stream(viewer, target).await?).await };
+        let whole = async { self.secure(viewer, self.stream(viewer, target).await?).await };
         match timeout(self.connect_timeout, whole).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err((class, error))) => Err(Attempt { address, class, what: error.to_string() }),
@@ -157,10 +156,10 @@ impl Dialler {
         socket.connect(target).await.map_err(|error| (class_of(&error), error))
     }
 
-    async fn secure(&self, stream: TcpStream) -> Result<Conn, (Failure, io::Error)> {
+    async fn secure(&self, viewer: u32, stream: TcpStream) -> Result<Conn, (Failure, io::Error)> {
         match &self.tls {
             None => Ok(Conn::Plain(stream)),
-            Some(tls) => tls.handshake(stream).await.map_err(|error| (Failure::Tls, error)),
+            Some(tls) => tls.handshake(viewer, stream).await.map_err(|error| (Failure::Tls, error)),
         }
     }
 
