@@ -48,7 +48,12 @@ fn verdict(not_passed: Option<&str>) {
 
 fn known_times() -> Outcome<()> {
     let size = Size { viewers: 4_000, window: Duration::from_secs(4), arrivals: Arrivals::Uniform, agents: 2 };
-    println!("Known service times, {} votes at {:.0} per second over {} agents; times in ms", size.viewers, size.rate(), size.agents);
+    println!(
+        "Known service times, {} votes at {:.0} per second over {} agents; times in ms",
+        size.viewers,
+        size.rate(),
+        size.agents
+    );
     println!("floor: what the least client reports above its own truth, in the same run\n");
     for kind in KINDS {
         let found = known::trial(&[kind], Trial { size, floor: true })?;
@@ -89,7 +94,13 @@ fn stop_of_the_server() -> Outcome<()> {
 fn stop_of_an_agent() -> Outcome<()> {
     let size = Size { viewers: 3_000, window: Duration::from_secs(3), arrivals: Arrivals::Uniform, agents: 2 };
     let found = stops::of_an_agent(size)?;
-    println!("One of {} agents stands still for {:.3} s within {:?}, {:.0} votes per second", size.agents, found.stopped_s, size.window, size.rate());
+    println!(
+        "One of {} agents stands still for {:.3} s within {:?}, {:.0} votes per second",
+        size.agents,
+        found.stopped_s,
+        size.window,
+        size.rate()
+    );
     println!("  exit code {:?}, reasons {:?}: {}", found.code, found.codes, found.reasons);
     println!("  lateness p99 {:.1} ms, max {:.1} ms", found.lateness_p99_ms, found.lateness_max_ms);
     table(&found.rows);

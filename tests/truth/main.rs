@@ -87,22 +87,40 @@ fn formula() -> Outcome<()> {
 fn known_times() -> Outcome<()> {
     let size = Size { viewers: 1_000, window: Duration::from_secs(2), arrivals: Arrivals::Uniform, agents: 2 };
     each_holds_once(|| {
-        let found = known::trial(&KINDS, Trial { size, floor: false })?;
+        let mut found = known::trial(&KINDS, Trial { size, floor: true })?;
         let too_short = found.rows.iter().find(|row| row.what.contains("service") && row.reported < row.truth - MICROSECOND);
         if let Some(row) = too_short {
             return Err(format!("a report of a time that nobody can have seen:\n{}\n{row}", Row::HEAD).into());
         }
+        let [_, lateness_p99, _] = found.lateness_ms;
+        found.rows.iter_mut().for_each(|row| widen(row, lateness_p99));
+        println!("{:.0} votes per second: lateness p50, p99, max in ms {:?}", size.rate(), found.lateness_ms);
+        println!("a bare client beside it: p50, p99 {:?}; verdict {:?}", found.floor_lateness_ms, found.not_passed);
         Ok(found.rows)
     })
 }
 
 /// Reports count whole microseconds, rounded down. In milliseconds.
 const MICROSECOND: f64 = 0.001;
+/// What an unoptimised agent may take itself for an answer, in milliseconds; the bench's, optimised, is given nothing.
+const UNOPTIMISED: f64 = 0.3;
+/// The same at p99, which is decided by the two or three slowest of a proxy's 200 votes.
+const UNOPTIMISED_P99: f64 = 2.0;
+
+/// Tests play an unoptimised build on a machine that may be busy. A single interruption of an agent decides a p99 here; it
+/// delays what the agent reads as it delays what it writes, and of the latter the report itself says how much that was.
+fn widen(row: &mut Row, lateness_p99: f64) {
+    row.bound += if row.what.ends_with("p99") { UNOPTIMISED_P99 + lateness_p99 } else { UNOPTIMISED };
+}
 
 fn stop_of_the_server() -> Outcome<()> {
     let size = Size { viewers: 400, window: Duration::from_millis(1_600), arrivals: Arrivals::Even, agents: 2 };
     each_holds_once(|| {
         let found = stops::of_the_server(size)?;
+        println!("the server stood still: {:?}, lateness p99 {:.3} ms", found.stall, found.lateness_p99_ms);
+        if let Some(reasons) = found.not_passed {
+            return Err(format!("nobody but the server stood still, and it is a patient audience: {reasons}").into());
+        }
         if found.spare_s < 0.0 {
             return Err(format!("the backlog outlasted the window by {} s: {:?}", -found.spare_s, found.stall).into());
         }
@@ -113,10 +131,19 @@ fn stop_of_the_server() -> Outcome<()> {
 fn stop_of_an_agent() -> Outcome<()> {
     let size = Size { viewers: 300, window: Duration::from_secs(2), arrivals: Arrivals::Uniform, agents: 2 };
     each_holds_once(|| {
-        let found = stops::of_an_agent(size)?;
-        if found.code != Some(3) {
-            return Err(format!("exit code {:?}: {}", found.code, found.reasons).into());
+        let mut found = stops::of_an_agent(size)?;
+        println!("stopped for {:.3} s, lateness p99 {:.1} ms: {}", found.stopped_s, found.lateness_p99_ms, found.reasons);
+        if found.code != Some(3) || !found.codes.iter().any(|code| ["late", "stalled"].contains(&code.as_str())) {
+            return Err(format!("exit code {:?}, reasons {:?}: {}", found.code, found.codes, found.reasons).into());
         }
+        // Somebody was to vote in the first tenth of the stop, and could only after it.
+        if found.lateness_max_ms < 0.9 * found.stopped_s * 1e3 {
+            return Err(
+                format!("an agent stood still for {} s, and was late by {} ms", found.stopped_s, found.lateness_max_ms).into()
+            );
+        }
+        // What an agent sends when it goes on is the reason for the bound at p90 and p99, which the trial has set.
+        found.rows.iter_mut().for_each(|row| row.bound += UNOPTIMISED);
         Ok(found.rows)
     })
 }

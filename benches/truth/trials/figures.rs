@@ -41,21 +41,29 @@ impl Row {
         self.reported - self.truth
     }
 
-    pub(crate) fn holds(&self) -> bool {
+    /// Whether the report is within the bound of what the server wrote down.
+    pub(crate) fn holds_raw(&self) -> bool {
         self.difference().abs() <= self.bound
+    }
+
+    /// Whether it is within the bound of what anybody on this machine can see: it may be above the truth by what the least client saw
+    /// above it too, for that is the kernel's and the machine's, and below it by nothing more.
+    pub(crate) fn holds(&self) -> bool {
+        (-self.bound..=self.bound + self.floor.unwrap_or(0.0).max(0.0)).contains(&self.difference())
     }
 
     /// What stands above the columns of a row.
     pub(crate) const HEAD: &str =
-        "  figure                              nominal      truth   reported      diff     floor     bound  holds";
+        "  figure                              nominal      truth   reported      diff     floor     bound  raw  holds";
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |holds| if holds { "yes" } else { "NO" };
         let maybe = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{value:.3}"));
         write!(
             f,
-            "  {:<32} {:>10} {:>10.3} {:>10.3} {:>+9.3} {:>9} {:>9.3}  {}",
+            "  {:<32} {:>10} {:>10.3} {:>10.3} {:>+9.3} {:>9} {:>9.3}  {:<3}  {}",
             self.what,
             maybe(self.nominal),
             self.truth,
@@ -63,7 +71,8 @@ impl fmt::Display for Row {
             self.difference(),
             maybe(self.floor),
             self.bound,
-            if self.holds() { "yes" } else { "NO" }
+            yes(self.holds_raw()),
+            yes(self.holds())
         )
     }
 }

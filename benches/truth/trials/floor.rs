@@ -23,6 +23,8 @@ const TIMER: u64 = u64::MAX;
 /// What it saw of one vote, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
+    /// At which of the places.
+    pub(crate) place: usize,
     /// From before the request was written to after the answer was read.
     pub(crate) service_ns: i64,
     /// From the planned instant to after the answer was read.
@@ -32,8 +34,8 @@ pub(crate) struct Seen {
 }
 
 /// Casts these votes at their instants, each over a connection of its own, which go to the places in turn. In the order of
-/// the answers.
-pub(crate) fn measure(tickets: &[Ticket], places: &[Ipv4Addr], port: u16) -> Outcome<Vec<Seen>> {
+/// the answers, with the T0 of its own, on the kernel's clock.
+pub(crate) fn measure(tickets: &[Ticket], places: &[Ipv4Addr], port: u16) -> Outcome<(i64, Vec<Seen>)> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut connections = Vec::with_capacity(tickets.len());
     for (number, ticket) in tickets.iter().enumerate() {
@@ -76,6 +78,7 @@ pub(crate) fn measure(tickets: &[Ticket], places: &[Ipv4Addr], port: u16) -> Out
                 Ok(length) if length == server::ANSWER.len() => {
                     let (now, planned) = (now_ns(), planned_ns(number));
                     seen.push(Seen {
+                        place: number % places.len(),
                         service_ns: now - *sent_ns,
                         response_ns: now - planned,
                         lateness_ns: *sent_ns - planned,
@@ -87,5 +90,5 @@ pub(crate) fn measure(tickets: &[Ticket], places: &[Ipv4Addr], port: u16) -> Out
             }
         }
     }
-    Ok(seen)
+    Ok((t0_ns, seen))
 }

@@ -14,11 +14,13 @@
 use std::net::Ipv4Addr;
 
 use super::figures::{QUANTILES, Row, bound_ms, quantile};
+use voteburst_burst::plan::Ticket;
+
+use super::Outcome;
 use super::floor::{self, Seen};
 use super::play::{Played, Run, Size};
 use super::server::{Orders, Served};
 use super::target::Target;
-use super::Outcome;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -83,26 +85,40 @@ pub(crate) fn trial(kinds: &[Kind], trial: Trial) -> Outcome<Found> {
     let played = Run::start(&target, trial.size)?.end()?;
     let seen = if trial.floor { Some(floor::measure(&played.tickets, &addresses, target.port)?) } else { None };
     let served = target.end()?;
-    let (by_agents, by_floor) = served.split_at_checked(played.tickets.len()).ok_or("the server read fewer requests than votes")?;
+    let (by_agents, by_floor) =
+        served.split_at_checked(played.tickets.len()).ok_or("the server read fewer requests than votes")?;
     played.report.all_accepted(by_agents)?;
 
+    let floor_at = |place: Option<usize>| {
+        let here = |at: usize| place.is_none_or(|place| place == at);
+        let (t0_ns, seen) = seen.as_ref()?;
+        let seen: Vec<_> = seen.iter().filter(|seen| here(seen.place)).copied().collect();
+        let served: Vec<_> = by_floor.iter().filter(|served| here(served.place)).copied().collect();
+        Some(floor_excess(&seen, &truth(&served, planned_ns(&played.tickets, *t0_ns))))
+    };
     let mut rows = Vec::new();
     if let [kind] = kinds {
-        let floor = seen.as_deref().map(|seen| floor_excess(seen, by_floor, &played));
-        rows.extend(compare("", Some(*kind), &played, "latency_ms", by_agents, floor.as_ref())?);
+        rows.extend(compare("", Some(*kind), &played, "latency_ms", by_agents, floor_at(None).as_ref())?);
     } else {
         for (place, kind) in kinds.iter().enumerate() {
             let address = addresses[place].to_string();
             let proxies = played.report.at("proxies")?.as_array().ok_or("no list of proxies")?;
             let number = proxies.iter().position(|proxy| proxy["address"] == address).ok_or("a proxy without votes")?;
             let here: Vec<_> = by_agents.iter().filter(|served| served.place == place).copied().collect();
-            rows.extend(compare(kind.name, Some(*kind), &played, &format!("proxies.{number}.latency_ms"), &here, None)?);
+            rows.extend(compare(
+                kind.name,
+                Some(*kind),
+                &played,
+                &format!("proxies.{number}.latency_ms"),
+                &here,
+                floor_at(Some(place)).as_ref(),
+            )?);
         }
-        rows.extend(compare("merged", None, &played, "latency_ms", by_agents, None)?);
+        rows.extend(compare("merged", None, &played, "latency_ms", by_agents, floor_at(None).as_ref())?);
     }
     let lateness = |key: &str| played.report.number(&format!("latency_ms.lateness.{key}"));
     let lateness_ms = [lateness("p50")?, lateness("p99")?, lateness("max")?];
-    let floor_lateness_ms = seen.map(|seen| {
+    let floor_lateness_ms = seen.as_ref().map(|(_, seen)| {
         let late: Vec<_> = seen.iter().map(|seen| seen.lateness_ns as f64 / 1e6).collect();
         [quantile(&late, 0.5), quantile(&late, 0.99)]
     });
@@ -112,36 +128,29 @@ pub(crate) fn trial(kinds: &[Kind], trial: Trial) -> Outcome<Found> {
 }
 
 /// The truth about these requests in milliseconds: service times, and response times from the planned instant.
-fn truth(served: &[Served], played: &Played) -> [Vec<f64>; 2] {
-    let planned_ns = planned_ns(played);
+fn truth(served: &[Served], planned_ns: impl Fn(u64) -> i64) -> [Vec<f64>; 2] {
     let service = served.iter().map(|served| (served.answered_ns - served.read_ns) as f64 / 1e6).collect();
     let response = served.iter().map(|served| (served.answered_ns - planned_ns(served.ticket)) as f64 / 1e6).collect();
     [service, response]
 }
 
-/// The planned instant of a ticket on the kernel's clock.
-pub(crate) fn planned_ns(played: &Played) -> impl Fn(u64) -> i64 + use<> {
-    let t0_ns = played.t0_ns;
-    let most = played.tickets.iter().map(|ticket| ticket.number as usize + 1).max().unwrap_or(0);
+/// The planned instant of each ticket on the kernel's clock, by its number.
+pub(crate) fn planned_ns(tickets: &[Ticket], t0_ns: i64) -> impl Fn(u64) -> i64 + use<> {
+    let most = tickets.iter().map(|ticket| ticket.number as usize + 1).max().unwrap_or(0);
     let mut instants = vec![0; most];
-    for ticket in &played.tickets {
+    for ticket in tickets {
         instants[ticket.number as usize] = i64::try_from(ticket.planned_ns).unwrap_or(i64::MAX);
     }
     move |ticket| t0_ns + instants.get(ticket as usize).copied().unwrap_or(0)
 }
 
-/// What the least client saw above the truth of its own votes at each percentile, of service and of response, whose
-/// lateness it takes out, for it has no T0.
-fn floor_excess(seen: &[Seen], served: &[Served], played: &Played) -> [[f64; 3]; 2] {
-    let [true_service, _] = truth(served, played);
-    let service: Vec<_> = seen.iter().map(|seen| seen.service_ns as f64 / 1e6).collect();
-    let response: Vec<_> = seen.iter().map(|seen| seen.response_ns as f64 / 1e6).collect();
-    let late: Vec<_> = seen.iter().map(|seen| seen.lateness_ns as f64 / 1e6).collect();
-    let late = quantile(&late, 0.5);
-    [
-        QUANTILES.map(|(_, at)| quantile(&service, at) - quantile(&true_service, at)),
-        QUANTILES.map(|(_, at)| quantile(&response, at) - quantile(&true_service, at) - late),
-    ]
+/// What the least client saw above the truth of its own votes at each percentile, of service and of response.
+fn floor_excess(seen: &[Seen], truth: &[Vec<f64>; 2]) -> [[f64; 3]; 2] {
+    let excess = |truth: &[f64], of: fn(&Seen) -> i64| {
+        let seen: Vec<_> = seen.iter().map(|seen| of(seen) as f64 / 1e6).collect();
+        QUANTILES.map(|(_, at)| quantile(&seen, at) - quantile(truth, at))
+    };
+    [excess(&truth[0], |seen| seen.service_ns), excess(&truth[1], |seen| seen.response_ns)]
 }
 
 fn compare(
@@ -152,8 +161,9 @@ fn compare(
     served: &[Served],
     floor: Option<&[[f64; 3]; 2]>,
 ) -> Outcome<Vec<Row>> {
+    let truths = truth(served, planned_ns(&played.tickets, played.t0_ns));
     let mut rows = Vec::new();
-    for (figure, (what, truth)) in ["service", "response"].into_iter().zip(truth(served, played)).enumerate() {
+    for (figure, (what, truth)) in ["service", "response"].into_iter().zip(truths).enumerate() {
         for (position, (key, at)) in QUANTILES.into_iter().enumerate() {
             let truth = quantile(&truth, at);
             rows.push(Row {

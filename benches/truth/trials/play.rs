@@ -163,7 +163,9 @@ impl Report {
         }
         let tickets: BTreeSet<_> = served.iter().map(|served| served.ticket).collect();
         if tickets.len() != served.len() || served.len() as f64 != planned {
-            return Err(format!("the server read {} votes, {} of them different, of {planned}", served.len(), tickets.len()).into());
+            return Err(
+                format!("the server read {} votes, {} of them different, of {planned}", served.len(), tickets.len()).into()
+            );
         }
         Ok(())
     }
@@ -191,9 +193,7 @@ viewers = {viewers}
 doors_open = "1s"
 phones = [{{ kind = "glibc-no-cache", share = 1.0 }}]
 [carriers]
-count = 1
-[dns]
-authoritative = ["{names}"]
+resolvers = ["{names}"]
 [target]
 url = "http://{NAME}:{port}/vote"
 headers = {{ content-type = "application/json" }}

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 use voteburst_burst::ballot::BallotId;
 
@@ -93,12 +94,7 @@ impl Served {
     pub(crate) fn read(line: &str) -> Outcome<Self> {
         let mut words = line.split_whitespace();
         let mut word = || words.next().ok_or_else(|| format!("`{line}` is no record of a request"));
-        Ok(Self {
-            place: word()?.parse()?,
-            ticket: word()?.parse()?,
-            read_ns: word()?.parse()?,
-            answered_ns: word()?.parse()?,
-        })
+        Ok(Self { place: word()?.parse()?, ticket: word()?.parse()?, read_ns: word()?.parse()?, answered_ns: word()?.parse()? })
     }
 }
 
@@ -162,7 +158,11 @@ impl Server {
         for _ in 0..MOST_TURNS {
             events.clear();
             let patience = self.patience()?;
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience))?;
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience)) {
+                // A process that was stopped and goes on wakes up like this (signal(7)).
+                Err(Errno::INTR) => continue,
+                woken => woken?,
+            };
             for event in &events {
                 match event.data.u64() {
                     STDIN => return Ok(()),

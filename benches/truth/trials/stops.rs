@@ -55,10 +55,9 @@ pub(crate) fn of_the_server(size: Size) -> Outcome<ServerStopped> {
 
     let backlog = Backlog::of(&served, &played)?;
     let window_s = size.window.as_secs_f64();
-    let stall =
-        Stall { votes: size.viewers, window_s, length_s: length_ns as f64 / 1e9, each_s: backlog.each_ns / 1e9 };
+    let stall = Stall { votes: size.viewers, window_s, length_s: length_ns as f64 / 1e9, each_s: backlog.each_ns / 1e9 };
     let spare_s = window_s - (backlog.began_ns - played.t0_ns) as f64 / 1e9 - stall.over_after_s();
-    let planned_ns = planned_ns(&played);
+    let planned_ns = planned_ns(&played.tickets, played.t0_ns);
     let truth: Vec<_> = served.iter().map(|served| (served.answered_ns - planned_ns(served.ticket)) as f64 / 1e6).collect();
     let mut rows = Vec::new();
     for (key, at) in QUANTILES.into_iter().chain([("p999", 0.999)]) {
@@ -87,7 +86,7 @@ impl Backlog {
         let gap = |pair: &[Served]| pair[1].answered_ns - pair[0].answered_ns;
         let stop = (1..served.len()).max_by_key(|after| gap(&served[after - 1..=*after])).ok_or("too few votes")?;
         let (began_ns, goes_on_ns) = (served[stop - 1].answered_ns, served[stop].answered_ns);
-        let planned_ns = planned_ns(played);
+        let planned_ns = planned_ns(&played.tickets, played.t0_ns);
         let waiting = served[stop..].iter().take_while(|served| planned_ns(served.ticket) < goes_on_ns).count();
         let last = served.get(stop + waiting.max(1) - 1).ok_or("the burst ended within the stop")?;
         Ok(Self { began_ns, each_ns: (last.answered_ns - goes_on_ns) as f64 / waiting.max(1) as f64 })
