@@ -1,10 +1,15 @@
 //! What agents reported: the newest snapshot of each. Snapshots are cumulative, so loss, repetition and reordering
 //! of them cannot change what is kept in the end.
+//!
+//! They are kept as they came, encoded, and added up one by one when the run is over: decoded, those of a thousand agents
+//! would take 4 GiB. What a hostile fleet can make of this is bounded: bytes per agent by the service, addresses and
+//! kinds of phones here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use voteburst_burst::tally::Tally;
-use voteburst_proto::message::Snapshot;
+use voteburst_proto::convert::{MOST_PROXIES, Sealed};
 
 use crate::conductor::AgentId;
 
@@ -46,6 +51,28 @@ pub enum SnapshotProblem {
         /// In the one before.
         before: u32,
     },
+    /// The fleet would have figures of too many addresses, each of which takes some 500 KB in the sum.
+    #[error(
+        "brings the addresses that the fleet has figures of to {0}: needed at most {MOST_PROXIES}; is its resolver a hostile one?"
+    )]
+    Addresses(usize),
+    /// It has figures of a kind of phone or a carrier that the scenario does not have.
+    #[error("has figures of {} kinds of phones and {} carriers: the scenario has {} and {}", found.phones, found.carriers, needed.phones, needed.carriers)]
+    Askers {
+        /// One more than the highest of each.
+        found: Askers,
+        /// What the scenario has.
+        needed: Askers,
+    },
+}
+
+/// How many there are of those by which lookups are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Askers {
+    /// Kinds of phones.
+    pub phones: usize,
+    /// Carriers.
+    pub carriers: usize,
 }
 
 /// What the coordinator knows of an agent's share.
@@ -61,22 +88,26 @@ pub struct Expected {
 #[derive(Clone, Debug)]
 pub struct Collection {
     run: u64,
+    /// Of the scenario.
+    askers: Askers,
     expected: BTreeMap<AgentId, Expected>,
-    newest: BTreeMap<AgentId, Snapshot>,
+    newest: BTreeMap<AgentId, Sealed>,
+    /// All addresses that any snapshot named.
+    addresses: BTreeSet<IpAddr>,
 }
 
 impl Collection {
-    /// Nothing yet of these agents.
+    /// Nothing yet of these agents, in a run with so many kinds of phones and carriers.
     #[must_use]
-    pub fn new(run: u64, expected: BTreeMap<AgentId, Expected>) -> Self {
-        Self { run, expected, newest: BTreeMap::new() }
+    pub fn new(run: u64, askers: Askers, expected: BTreeMap<AgentId, Expected>) -> Self {
+        Self { run, askers, expected, newest: BTreeMap::new(), addresses: BTreeSet::new() }
     }
 
     /// Keeps a snapshot if it is newer than what is there; tells whether it was.
     ///
     /// # Errors
     /// When it cannot be what this agent counted in this run.
-    pub fn accept(&mut self, agent: AgentId, snapshot: Snapshot) -> Result<bool, SnapshotProblem> {
+    pub fn accept(&mut self, agent: AgentId, snapshot: Sealed) -> Result<bool, SnapshotProblem> {
         let sender = SnapshotProblem::OtherSender(snapshot.agent, snapshot.incarnation);
         let Some(expected) = self.expected.get(&agent) else { return Err(sender) };
         judge(self.run, agent, expected, &snapshot)?;
@@ -87,29 +118,44 @@ impl Collection {
             }
             _ => {}
         }
+        self.meet(&snapshot)?;
         self.newest.insert(agent, snapshot);
         Ok(true)
     }
 
+    fn meet(&mut self, snapshot: &Sealed) -> Result<(), SnapshotProblem> {
+        let found = Askers { phones: snapshot.phones, carriers: snapshot.carriers };
+        if found.phones > self.askers.phones || found.carriers > self.askers.carriers {
+            return Err(SnapshotProblem::Askers { found, needed: self.askers });
+        }
+        let unknown: Vec<_> = snapshot.proxies.iter().filter(|address| !self.addresses.contains(address)).collect();
+        let known = self.addresses.len() + unknown.len();
+        if known > MOST_PROXIES {
+            return Err(SnapshotProblem::Addresses(known));
+        }
+        self.addresses.extend(unknown);
+        Ok(())
+    }
+
     /// The newest snapshot of an agent.
     #[must_use]
-    pub fn newest(&self, agent: AgentId) -> Option<&Snapshot> {
+    pub fn newest(&self, agent: AgentId) -> Option<&Sealed> {
         self.newest.get(&agent)
     }
 
     /// The newest snapshots of all agents, by agent.
-    pub fn all(&self) -> impl Iterator<Item = &Snapshot> {
+    pub fn all(&self) -> impl Iterator<Item = &Sealed> {
         self.newest.values()
     }
 
     /// The newest snapshots themselves.
     #[must_use]
-    pub fn into_snapshots(self) -> Vec<Snapshot> {
+    pub fn into_snapshots(self) -> Vec<Sealed> {
         self.newest.into_values().collect()
     }
 }
 
-fn judge(run: u64, agent: AgentId, expected: &Expected, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
+fn judge(run: u64, agent: AgentId, expected: &Expected, snapshot: &Sealed) -> Result<(), SnapshotProblem> {
     if snapshot.run != run {
         return Err(SnapshotProblem::OtherRun { found: snapshot.run, needed: run });
     }
@@ -120,17 +166,17 @@ fn judge(run: u64, agent: AgentId, expected: &Expected, snapshot: &Snapshot) -> 
         return Err(SnapshotProblem::Ended { found: snapshot.ended, needed: expected.tickets });
     }
     let needed = if snapshot.last { expected.tickets } else { 0 };
-    if snapshot.fates.len() != needed as usize {
-        return Err(SnapshotProblem::Fates { found: snapshot.fates.len(), needed });
+    if snapshot.fates != needed as usize {
+        return Err(SnapshotProblem::Fates { found: snapshot.fates, needed });
     }
     Ok(())
 }
 
 /// The fleet's tally: the sum of its agents' newest ones.
-pub fn merge<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Tally {
+pub fn merge<'a>(snapshots: impl IntoIterator<Item = &'a Sealed>) -> Tally {
     let mut fleet = Tally::default();
     for snapshot in snapshots {
-        fleet.merge(&snapshot.tally);
+        snapshot.add_to(&mut fleet);
     }
     fleet
 }
@@ -143,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
     use voteburst_burst::clock::Offset;
     use voteburst_burst::outcome::Fate;
+    use voteburst_proto::message::Snapshot;
 
     use super::*;
 
@@ -176,9 +223,13 @@ mod tests {
         }
     }
 
+    fn sealed(agent: u32, seq: u64) -> Sealed {
+        Sealed::new(&snapshot(agent, seq)).unwrap()
+    }
+
     fn collection(agents: u32) -> Collection {
         let expected = |agent| (AgentId(agent), Expected { incarnation: u64::from(agent) + 500, tickets: TICKETS });
-        Collection::new(RUN, (0..agents).map(expected).collect())
+        Collection::new(RUN, Askers { phones: 1, carriers: 1 }, (0..agents).map(expected).collect())
     }
 
     proptest! {
@@ -197,13 +248,17 @@ mod tests {
             }
             let mut all = collection(3);
             for (agent, seq) in deliveries {
-                all.accept(AgentId(agent), snapshot(agent, seq)).unwrap();
+                all.accept(AgentId(agent), sealed(agent, seq)).unwrap();
             }
             let mut ideal = collection(3);
             for agent in 0..3 {
-                ideal.accept(AgentId(agent), snapshot(agent, 9)).unwrap();
+                ideal.accept(AgentId(agent), sealed(agent, 9)).unwrap();
             }
-            prop_assert_eq!(merge(all.all()), merge(ideal.all()));
+            let mut naive = Tally::default();
+            for agent in 0..3 {
+                naive.merge(&snapshot(agent, 9).tally);
+            }
+            prop_assert_eq!(merge(all.all()), naive);
             prop_assert_eq!(all.into_snapshots(), ideal.into_snapshots());
         }
     }
@@ -212,14 +267,14 @@ mod tests {
     fn an_older_or_repeated_snapshot_is_left_out_and_says_so() {
         let mut all = collection(1);
         for (seq, kept) in [(3, true), (3, false), (2, false), (4, true)] {
-            assert_eq!(all.accept(AgentId(0), snapshot(0, seq)), Ok(kept), "seq {seq}");
+            assert_eq!(all.accept(AgentId(0), sealed(0, seq)), Ok(kept), "seq {seq}");
         }
     }
 
     #[test]
     fn snapshots_that_cannot_be_are_refused_with_their_class() {
         let mut all = collection(2);
-        all.accept(AgentId(0), snapshot(0, 5)).unwrap();
+        all.accept(AgentId(0), sealed(0, 5)).unwrap();
         let cases = [
             (Snapshot { run: 1, ..snapshot(0, 6) }, SnapshotProblem::OtherRun { found: 1, needed: RUN }),
             (snapshot(1, 6), SnapshotProblem::OtherSender(1, 501)),
@@ -233,9 +288,9 @@ mod tests {
             (Snapshot { fates: vec![Fate::Accepted; 10], ..snapshot(0, 6) }, SnapshotProblem::Fates { found: 10, needed: 0 }),
         ];
         for (snapshot, problem) in cases {
-            assert_eq!(all.accept(AgentId(0), snapshot), Err(problem));
+            assert_eq!(all.accept(AgentId(0), Sealed::new(&snapshot).unwrap()), Err(problem));
         }
-        assert!(matches!(all.accept(AgentId(9), snapshot(9, 1)), Err(SnapshotProblem::OtherSender(9, _))));
+        assert!(matches!(all.accept(AgentId(9), sealed(9, 1)), Err(SnapshotProblem::OtherSender(9, _))));
         assert_eq!(all.newest(AgentId(0)).map(|kept| kept.seq), Some(5));
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept of a run beside the tallies: the words of `run.json`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use voteburst_burst::clock::{FleetTime, Offset};
 use voteburst_burst::ledger::ShareReport;
 use voteburst_burst::zone::{Member, Zone, ZonePolicy, ZoneProblem};
+use voteburst_proto::convert::Sealed;
 use voteburst_proto::message::{Check, CheckStatus, Snapshot};
 
 use crate::conductor::{Ended, Phase};
@@ -243,36 +245,19 @@ impl StartSpread {
 
 /// What each agent reported of its share, for the ledger.
 #[must_use]
-pub fn share_reports(agents: &[AgentRecord], snapshots: &[Snapshot]) -> Vec<ShareReport> {
+pub fn share_reports(agents: &[AgentRecord], snapshots: &[Sealed]) -> Vec<ShareReport> {
+    let by_agent: BTreeMap<_, _> = snapshots.iter().map(|snapshot| (snapshot.agent, snapshot)).collect();
     agents
         .iter()
         .map(|agent| {
-            let snapshot = snapshots.iter().find(|snapshot| snapshot.agent == agent.id);
+            let snapshot = by_agent.get(&agent.id);
             ShareReport {
                 viewers: agent.viewers.clone(),
-                fates: snapshot.filter(|snapshot| snapshot.last).map(|snapshot| snapshot.fates.clone()),
-                accepted_seen: snapshot.map_or(0, |snapshot| counts(snapshot).accepted),
+                fates: snapshot.filter(|snapshot| snapshot.last).map(|snapshot| snapshot.fates()),
+                accepted_seen: snapshot.map_or(0, |snapshot| snapshot.counts.accepted),
             }
         })
         .collect()
-}
-
-/// Counts of a whole snapshot that need no histogram.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) sent: u64,
-    pub(crate) accepted: u64,
-    pub(crate) failed: u64,
-}
-
-pub(crate) fn counts(snapshot: &Snapshot) -> Counts {
-    let proxies = snapshot.tally.proxies();
-    let seconds = proxies.iter().flat_map(|(_, proxy)| &proxy.seconds).chain(&snapshot.tally.unplaced.seconds);
-    seconds.fold(Counts::default(), |sum, second| Counts {
-        sent: sum.sent + u64::from(second.sent),
-        accepted: sum.accepted + u64::from(second.accepted),
-        failed: sum.failed + second.failed_total(),
-    })
 }
 
 #[cfg(test)]

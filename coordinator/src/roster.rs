@@ -67,6 +67,8 @@ pub enum Refusal {
 pub struct Roster {
     token: Option<Token>,
     entries: BTreeMap<AgentId, Entry>,
+    /// Whose each open session is.
+    sessions: BTreeMap<SessionId, AgentId>,
     next: u32,
 }
 
@@ -74,7 +76,7 @@ impl Roster {
     /// An empty roster; with a token, only who shows it is admitted.
     #[must_use]
     pub fn new(token: Option<Token>) -> Self {
-        Self { token, entries: BTreeMap::new(), next: 0 }
+        Self { token, entries: BTreeMap::new(), sessions: BTreeMap::new(), next: 0 }
     }
 
     /// Judges who wants to take part. `gathering` tells whether the run still waits for agents.
@@ -98,6 +100,7 @@ impl Roster {
                 return Err(Refusal::Duplicate(*agent));
             }
             entry.session = Some(session);
+            self.sessions.insert(session, *agent);
             return Ok(Admitted::Again(*agent));
         }
         if !gathering {
@@ -106,13 +109,14 @@ impl Roster {
         let agent = AgentId(self.next);
         self.next += 1;
         self.entries.insert(agent, Entry { join, session: Some(session) });
+        self.sessions.insert(session, agent);
         Ok(Admitted::New(agent))
     }
 
     /// The agent of an open session.
     #[must_use]
     pub fn of_session(&self, session: SessionId) -> Option<AgentId> {
-        self.entries.iter().find(|(_, entry)| entry.session == Some(session)).map(|(agent, _)| *agent)
+        self.sessions.get(&session).copied()
     }
 
     /// The open session of an agent.
@@ -123,14 +127,15 @@ impl Roster {
 
     /// Takes note that a session has ended; tells whose it was.
     pub fn leave(&mut self, session: SessionId) -> Option<AgentId> {
-        let agent = self.of_session(session)?;
+        let agent = self.sessions.remove(&session)?;
         self.entries.get_mut(&agent)?.session = None;
         Some(agent)
     }
 
     /// Forgets an agent that left before the run began, so that it may join anew.
     pub fn forget(&mut self, agent: AgentId) {
-        self.entries.remove(&agent);
+        let session = self.entries.remove(&agent).and_then(|entry| entry.session);
+        session.map(|session| self.sessions.remove(&session));
     }
 
     /// What is known of an agent.

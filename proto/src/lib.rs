@@ -1,12 +1,11 @@
 //! How a rehearsal is said: the messages between coordinator and agents, and their way over the wire.
 //!
 //! Reading order: [`message`] (what is said, in the words of the domain), `rehearsal.proto` (its wire form),
-//! [`convert`] (from one to the other, with every check), [`wire`] (generated), [`file`] (the same bytes on disk).
+//! [`convert`] (from one to the other, with every check), [`wire`] (generated). What is kept on disk is the same bytes.
 //!
 //! Deliberately absent: who says what when. That is `coordinator/conductor.rs` and `agent/session.rs`.
 
 pub mod convert;
-pub mod file;
 pub mod message;
 
 pub use convert::WireProblem;

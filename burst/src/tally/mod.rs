@@ -58,6 +58,17 @@ impl Latency {
         self.counts.saturating_record(micros.clamp(LOWEST_US, HIGHEST_US));
     }
 
+    /// Counts a value in microseconds so many times, as a histogram that came over the wire tells of it. Unlike
+    /// [`Latency::record_ns`] this says nothing of values that were clipped: see [`Latency::add_clipped`].
+    pub fn add_us(&mut self, micros: u64, count: u32) {
+        self.counts.saturating_record_n(micros, count);
+    }
+
+    /// Says that so many of the counted values were above the highest one that fits.
+    pub fn add_clipped(&mut self, clipped: u64) {
+        self.clipped = self.clipped.saturating_add(clipped);
+    }
+
     /// Adds all counts of another one.
     pub fn merge(&mut self, other: &Self) {
         // Equal bounds by construction, so adding cannot fail; a mistake here must not pass in silence.

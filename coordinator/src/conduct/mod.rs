@@ -12,7 +12,7 @@ use voteburst_burst::clock::FleetTime;
 use voteburst_burst::ledger::ShareReport;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::tally::Tally;
-use voteburst_proto::message::Snapshot;
+use voteburst_proto::convert::Sealed;
 
 use self::run::Run;
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ use crate::trust::Token;
 
 /// How often time is looked at; every bound is met to within this.
 const TICK: Duration = Duration::from_millis(100);
+/// Words of agents that may wait to be heard. Few, for each may be a large snapshot, and who waits holds back its sender.
+const WAITING_WORDS: usize = 64;
 /// How long agents have to take their last word once the run is over.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -78,7 +80,7 @@ pub struct Conducted {
     /// The agents by number.
     pub agents: Vec<AgentRecord>,
     /// The newest snapshot of each agent that sent one.
-    pub snapshots: Vec<Snapshot>,
+    pub snapshots: Vec<Sealed>,
     /// How closely they started together.
     pub start: StartSpread,
     /// What was not as needed before the run, which was forced all the same.
@@ -155,15 +157,15 @@ pub async fn conduct(
     mut interrupts: mpsc::UnboundedReceiver<()>,
     clock: Clock,
 ) -> Result<Conducted, ConductProblem> {
-    let (inbound_sender, mut inbound) = mpsc::channel(1_024);
+    let (inbound_sender, mut inbound) = mpsc::channel(WAITING_WORDS);
     let (stop, stopped) = oneshot::channel::<()>();
     // Nobody need be there to read progress.
     let _ = setup.progress.send(Progress::Listening(bound.address));
-    let mut server = tokio::spawn(service::serve(bound, clock, inbound_sender, async move {
+    let mut run = Run::new(setup, clock);
+    let mut server = tokio::spawn(service::serve(bound, clock, run.limits(), inbound_sender, async move {
         // A dropped sender means the same as a sent word: the run is over.
         let _ = stopped.await;
     }));
-    let mut run = Run::new(setup, clock);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while run.ended.is_none() {

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use voteburst_burst::clock::FleetTime;
+use voteburst_proto::convert::{Heard, Sealed};
 use voteburst_proto::message::{Check, CheckStatus, Join, Share, Welcome};
 use voteburst_proto::{FromAgent, FromCoordinator};
 
 use super::{Conducted, Setup};
 use crate::clock::Clock;
-use crate::collect::{Collection, Expected};
+use crate::collect::{Askers, Collection, Expected};
 use crate::conductor::{AgentId, Command, Conductor, Ended, Event, Note, Order, Phase};
 use crate::progress::Progress;
-use crate::record::{self, AgentRecord, CheckRecord, StartSpread};
+use crate::record::{AgentRecord, CheckRecord, StartSpread};
 use crate::roster::{Admitted, Refusal, Roster, SessionId};
-use crate::service::Inbound;
+use crate::service::{Inbound, Limits};
 
 /// One agent's part of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Run {
             expected,
             conductor: Conductor::new(expected, setup.plan.hash.to_string(), setup.timings, setup.force, clock.now()),
             roster: Roster::new(setup.token.take()),
-            collection: Collection::new(setup.run, BTreeMap::new()),
+            collection: Collection::new(setup.run, Askers::default(), BTreeMap::new()),
             setup,
             sessions: BTreeMap::new(),
             parts,
@@ -77,6 +78,11 @@ impl Run {
             shown_second: None,
             ended: None,
         }
+    }
+
+    /// What a fleet of this size may ask of this machine.
+    pub(super) fn limits(&self) -> Limits {
+        Limits::of(self.expected, self.parts.iter().map(|part| part.tickets).max().unwrap_or(0))
     }
 
     pub(super) fn hear(&mut self, what: Inbound) {
@@ -95,11 +101,12 @@ impl Run {
                     }
                 }
             }
-            Inbound::Said { session, message } => {
-                if let Some(agent) = self.roster.of_session(session) {
-                    self.understand(agent, message);
-                }
-            }
+            Inbound::Said { session, message } => match (self.roster.of_session(session), message) {
+                (Some(agent), Heard::Word(word)) => self.understand(agent, word),
+                (Some(agent), Heard::Snapshot(snapshot)) => self.keep(agent, *snapshot),
+                // What a session says that ended is nobody's word.
+                (None, _) => {}
+            },
             Inbound::Ended { session, why } => {
                 self.sessions.remove(&session);
                 if let Some(agent) = self.roster.leave(session) {
@@ -135,14 +142,18 @@ impl Run {
             FromAgent::Progress(progress) => Event::Progress(agent, progress.connected),
             FromAgent::Ready(ready) => Event::Ready(agent, ready.connected),
             FromAgent::Armed { offset } => Event::Armed(agent, offset),
-            FromAgent::Snapshot(snapshot) => {
-                let last = snapshot.last;
-                match self.collection.accept(agent, *snapshot) {
-                    Ok(_) => Event::Snapshot(agent, last),
-                    Err(problem) => Event::Failed(agent, problem.to_string()),
-                }
-            }
+            // The service passes snapshots on sealed, and only so.
+            FromAgent::Snapshot(_) => return,
             FromAgent::Failed { reason } => Event::Failed(agent, reason),
+        };
+        self.tell_conductor(event);
+    }
+
+    fn keep(&mut self, agent: AgentId, snapshot: Sealed) {
+        let last = snapshot.last;
+        let event = match self.collection.accept(agent, snapshot) {
+            Ok(_) => Event::Snapshot(agent, last),
+            Err(problem) => Event::Failed(agent, problem.to_string()),
         };
         self.tell_conductor(event);
     }
@@ -250,7 +261,9 @@ impl Run {
             .entries()
             .zip(&self.parts)
             .map(|((agent, entry), part)| (agent, Expected { incarnation: entry.join.incarnation, tickets: part.tickets }));
-        self.collection = Collection::new(self.setup.run, expected.collect());
+        let scenario = &self.setup.plan.scenario;
+        let askers = Askers { phones: scenario.audience.phones.len(), carriers: scenario.carriers.list.len() };
+        self.collection = Collection::new(self.setup.run, askers, expected.collect());
     }
 
     fn part_of(&self, agent: AgentId) -> Option<&Part> {
@@ -281,7 +294,7 @@ impl Run {
         let planned = index.checked_sub(1).map_or(0, |last| self.planned_by[last]);
         let (mut sent, mut accepted, mut failed, mut ended) = (0, 0, 0, 0);
         for snapshot in self.collection.all() {
-            let counts = record::counts(snapshot);
+            let counts = snapshot.counts;
             sent += counts.sent;
             accepted += counts.accepted;
             failed += counts.failed;
@@ -334,7 +347,7 @@ impl Run {
         };
         record.take_offsets(self.conductor.offset(agent), newest.map(|snapshot| snapshot.offset));
         if let Some(snapshot) = newest {
-            record.take_snapshot(snapshot);
+            record.take_snapshot(&snapshot.head());
         }
         record
     }

@@ -16,8 +16,8 @@ use voteburst_burst::ledger::{Ballot, ShareReport};
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::{Scenario, ScenarioProblem};
 use voteburst_burst::tally::Tally;
-use voteburst_proto::message::Snapshot;
-use voteburst_proto::{FromAgent, MOST_AGENT_BYTES, file};
+use voteburst_proto::MOST_AGENT_BYTES;
+use voteburst_proto::convert::Sealed;
 
 use crate::collect;
 use crate::record::{self, RunRecord, SCHEMA};
@@ -137,9 +137,9 @@ impl RunDirectory {
     ///
     /// # Errors
     /// [`JournalProblem::Lost`] when it does not fit or may not be written.
-    pub fn write_snapshot(&self, snapshot: &Snapshot) -> Result<(), JournalProblem> {
+    pub fn write_snapshot(&self, snapshot: &Sealed) -> Result<(), JournalProblem> {
         let name = format!("{TALLIES}/agent-{}.{SNAPSHOT}", snapshot.agent);
-        self.write(&name, "the tally of an agent", &file::to_bytes(FromAgent::Snapshot(Box::new(snapshot.clone()))))
+        self.write(&name, "the tally of an agent", snapshot.bytes())
     }
 
     /// Keeps what the ballot box counted.
@@ -198,7 +198,7 @@ pub struct Evidence {
     /// The plan, derived anew and equal to the run's.
     pub plan: Arc<Plan>,
     /// The newest snapshot of each agent that sent one.
-    pub snapshots: Vec<Snapshot>,
+    pub snapshots: Vec<Sealed>,
     /// What the ballot box counted; `None` without one.
     pub ballots: Option<Vec<Ballot>>,
 }
@@ -266,7 +266,7 @@ fn load_plan(path: &Path, needed: &str) -> Result<Plan, JournalProblem> {
     Ok(plan)
 }
 
-fn load_snapshots(dir: &Path) -> Result<Vec<Snapshot>, JournalProblem> {
+fn load_snapshots(dir: &Path) -> Result<Vec<Sealed>, JournalProblem> {
     let unreadable = |source| JournalProblem::Unreadable { path: dir.to_owned(), source };
     let mut snapshots = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
@@ -278,9 +278,9 @@ fn load_snapshots(dir: &Path) -> Result<Vec<Snapshot>, JournalProblem> {
         if bytes.len() > MOST_AGENT_BYTES {
             return Err(content(&path, "a snapshot of at most 16 MiB", format!("{} bytes", bytes.len())));
         }
-        match file::from_bytes(&bytes) {
-            Ok(FromAgent::Snapshot(snapshot)) => snapshots.push(*snapshot),
-            Ok(_) => return Err(content(&path, "a snapshot", "another word of an agent".to_owned())),
+        match Sealed::from_bytes(&bytes) {
+            Ok(Some(snapshot)) => snapshots.push(snapshot),
+            Ok(None) => return Err(content(&path, "a snapshot", "another word of an agent".to_owned())),
             Err(problem) => return Err(content(&path, "a snapshot", problem.to_string())),
         }
     }

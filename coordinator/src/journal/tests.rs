@@ -3,6 +3,8 @@ use std::os::unix::fs::symlink;
 use voteburst_burst::outcome::Fate;
 use voteburst_burst::scenario::Draft;
 
+use voteburst_proto::message::Snapshot;
+
 use super::*;
 use crate::conductor::Ended;
 use crate::record::StartSpread;
@@ -61,6 +63,10 @@ fn snapshot(agent: u32) -> Snapshot {
     }
 }
 
+fn sealed(agent: u32) -> Sealed {
+    Sealed::new(&snapshot(agent)).unwrap()
+}
+
 /// A whole run on disk, below a directory that goes away with the test.
 fn written() -> (tempfile::TempDir, PathBuf, Plan) {
     let home = tempfile::tempdir().unwrap();
@@ -68,8 +74,8 @@ fn written() -> (tempfile::TempDir, PathBuf, Plan) {
     let (run, plan) = (RunDirectory::create(&dir).unwrap(), plan());
     run.write_plan("# as written", &plan).unwrap();
     run.write_record(&record_of(&plan)).unwrap();
-    run.write_snapshot(&snapshot(1)).unwrap();
-    run.write_snapshot(&snapshot(0)).unwrap();
+    run.write_snapshot(&sealed(1)).unwrap();
+    run.write_snapshot(&sealed(0)).unwrap();
     (home, dir, plan)
 }
 
@@ -82,7 +88,7 @@ fn everything_of_a_run_is_read_back_as_it_was_written() {
     let evidence = Evidence::load(&dir).unwrap();
     assert_eq!(evidence.record, record_of(&plan));
     assert_eq!(evidence.plan.hash, plan.hash);
-    assert_eq!(evidence.snapshots, [snapshot(0), snapshot(1)]);
+    assert_eq!(evidence.snapshots, [sealed(0), sealed(1)]);
     assert_eq!(evidence.ballots, Some(vec![BALLOT]));
     assert_eq!(evidence.tally().total().total().accepted, 7);
     let shares = evidence.shares();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use voteburst_burst::clock::Offset;
 use voteburst_burst::outcome::Fate;
+use voteburst_burst::tally::Tally;
 
 use super::{MOST_ITEMS, WireProblem, at_most, lookups, malformed, tally, text};
 use crate::message::{Check, CheckStatus, FromAgent, Join, Progress, Ready, Snapshot};
@@ -127,29 +128,37 @@ impl From<&Snapshot> for wire::Snapshot {
 impl TryFrom<wire::Snapshot> for Snapshot {
     type Error = WireProblem;
 
-    fn try_from(snapshot: wire::Snapshot) -> Result<Self, WireProblem> {
-        at_most("number of warnings", snapshot.warnings.len(), MOST_ITEMS)?;
-        let mut tally = tally::from_wire(&snapshot.proxies, snapshot.unplaced)?;
-        tally.lookups = lookups::from_wire(snapshot.lookups)?;
-        Ok(Self {
-            run: snapshot.run,
-            agent: snapshot.agent,
-            incarnation: snapshot.incarnation,
-            seq: snapshot.seq,
-            last: snapshot.last,
-            tally,
-            ended: snapshot.ended,
-            connected: snapshot.connected,
-            connected_at_t0: snapshot.connected_at_t0,
-            first_send_lateness_ns: snapshot.first_send_lateness_ns,
-            offset: offset_from_wire(snapshot.offset)?,
-            cpu: Duration::from_micros(snapshot.cpu_us),
-            memory_bytes: snapshot.memory_bytes,
-            warnings: snapshot.warnings.into_iter().map(|warning| text("a warning", warning)).collect::<Result<_, _>>()?,
-            fates: snapshot.fates.into_iter().map(fate).collect::<Result<_, _>>()?,
-        })
+    fn try_from(mut snapshot: wire::Snapshot) -> Result<Self, WireProblem> {
+        let mut tally = tally::from_wire(&snapshot.proxies, snapshot.unplaced.take())?;
+        tally.lookups = lookups::from_wire(snapshot.lookups.take())?;
+        Ok(Self { tally, ..head_from_wire(snapshot)? })
     }
 }
+
+/// All of a snapshot but its tally, which is empty here.
+pub(super) fn head_from_wire(snapshot: wire::Snapshot) -> Result<Snapshot, WireProblem> {
+    at_most("number of warnings", snapshot.warnings.len(), MOST_WARNINGS)?;
+    Ok(Snapshot {
+        run: snapshot.run,
+        agent: snapshot.agent,
+        incarnation: snapshot.incarnation,
+        seq: snapshot.seq,
+        last: snapshot.last,
+        tally: Tally::default(),
+        ended: snapshot.ended,
+        connected: snapshot.connected,
+        connected_at_t0: snapshot.connected_at_t0,
+        first_send_lateness_ns: snapshot.first_send_lateness_ns,
+        offset: offset_from_wire(snapshot.offset)?,
+        cpu: Duration::from_micros(snapshot.cpu_us),
+        memory_bytes: snapshot.memory_bytes,
+        warnings: snapshot.warnings.into_iter().map(|warning| text("a warning", warning)).collect::<Result<_, _>>()?,
+        fates: snapshot.fates.into_iter().map(fate).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The most warnings of an agent: one per kind of trouble, and some that name a proxy.
+const MOST_WARNINGS: usize = 1_024;
 
 fn fate(number: u8) -> Result<Fate, WireProblem> {
     Fate::from_number(number).ok_or_else(|| malformed("the fate of a ticket", &number.to_string(), "a number from 0 to 3"))

@@ -7,8 +7,10 @@ mod agent;
 mod coordinator;
 mod histogram;
 mod lookups;
+mod sealed;
 mod tally;
 
+pub use sealed::{Counts, Heard, Sealed};
 pub use tally::MOST_PROXIES;
 
 /// Why a message was refused.

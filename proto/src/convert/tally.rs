@@ -7,6 +7,7 @@ use prost::Message as _;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::tally::{MOST_SECONDS, ProxyTally, Second, Tally};
 
+use super::sealed::Counts;
 use super::{WireProblem, at_most, histogram, malformed};
 use crate::wire;
 
@@ -31,21 +32,40 @@ pub(super) fn to_wire(tally: &Tally) -> (Vec<Vec<u8>>, wire::ProxyTally) {
 }
 
 pub(super) fn from_wire(proxies: &[Vec<u8>], unplaced: Option<wire::ProxyTally>) -> Result<Tally, WireProblem> {
-    at_most("number of proxies in a snapshot", proxies.len(), MOST_PROXIES)?;
     let mut tally = Tally::default();
-    let mut known = BTreeSet::new();
+    judge(proxies, unplaced.as_ref())?;
+    add_to(proxies, unplaced, &mut tally)?;
+    Ok(tally)
+}
+
+/// Reads a tally through and keeps its sums and its addresses only.
+pub(super) fn judge(proxies: &[Vec<u8>], unplaced: Option<&wire::ProxyTally>) -> Result<(Counts, Vec<IpAddr>), WireProblem> {
+    at_most("number of proxies in a snapshot", proxies.len(), MOST_PROXIES)?;
+    let (mut counts, mut known) = (Counts::default(), BTreeSet::new());
     for encoded in proxies {
-        let message =
-            wire::ProxyTally::decode(encoded.as_slice()).map_err(|error| WireProblem::Undecodable(error.to_string()))?;
+        let message = decoded(encoded)?;
         let address = address(&message.address)?;
         if !known.insert(address) {
             return Err(WireProblem::Twice(address));
         }
-        let index = tally.index(address);
-        *tally.proxy(index) = proxy_from_wire(message)?;
+        judge_proxy(&message, &mut counts)?;
     }
-    tally.unplaced = proxy_from_wire(unplaced.unwrap_or_default())?;
-    Ok(tally)
+    unplaced.map_or(Ok(()), |message| judge_proxy(message, &mut counts))?;
+    Ok((counts, known.into_iter().collect()))
+}
+
+/// Adds a tally that was judged to another one.
+pub(super) fn add_to(proxies: &[Vec<u8>], unplaced: Option<wire::ProxyTally>, tally: &mut Tally) -> Result<(), WireProblem> {
+    for encoded in proxies {
+        let message = decoded(encoded)?;
+        let index = tally.index(address(&message.address)?);
+        add_proxy(&message, tally.proxy(index))?;
+    }
+    unplaced.map_or(Ok(()), |message| add_proxy(&message, &mut tally.unplaced))
+}
+
+fn decoded(encoded: &[u8]) -> Result<wire::ProxyTally, WireProblem> {
+    wire::ProxyTally::decode(encoded).map_err(|error| WireProblem::Undecodable(error.to_string()))
 }
 
 fn address(octets: &[u8]) -> Result<IpAddr, WireProblem> {
@@ -64,13 +84,24 @@ fn proxy_to_wire(address: Vec<u8>, proxy: &ProxyTally) -> wire::ProxyTally {
     }
 }
 
-fn proxy_from_wire(message: wire::ProxyTally) -> Result<ProxyTally, WireProblem> {
-    Ok(ProxyTally {
-        response: histogram::from_wire(message.response)?,
-        service: histogram::from_wire(message.service)?,
-        lateness: histogram::from_wire(message.lateness)?,
-        seconds: seconds_from_wire(&message.seconds.unwrap_or_default())?,
-    })
+fn judge_proxy(message: &wire::ProxyTally, counts: &mut Counts) -> Result<(), WireProblem> {
+    for latency in [&message.response, &message.service, &message.lateness] {
+        histogram::judge(latency.as_ref())?;
+    }
+    let Some(seconds) = &message.seconds else { return Ok(()) };
+    judge_seconds(seconds)?;
+    let sum = |column: &[u32]| column.iter().copied().map(u64::from).sum::<u64>();
+    counts.sent += sum(&seconds.sent);
+    counts.accepted += sum(&seconds.accepted);
+    counts.failed += sum(&seconds.failed);
+    Ok(())
+}
+
+fn add_proxy(message: &wire::ProxyTally, proxy: &mut ProxyTally) -> Result<(), WireProblem> {
+    histogram::add_to(&mut proxy.response, message.response.as_ref())?;
+    histogram::add_to(&mut proxy.service, message.service.as_ref())?;
+    histogram::add_to(&mut proxy.lateness, message.lateness.as_ref())?;
+    message.seconds.as_ref().map_or(Ok(()), |seconds| add_seconds(seconds, &mut proxy.seconds))
 }
 
 fn seconds_to_wire(seconds: &[Second]) -> wire::Seconds {
@@ -95,12 +126,10 @@ fn trimmed(mut column: Vec<u32>) -> Vec<u32> {
     column
 }
 
-fn seconds_from_wire(message: &wire::Seconds) -> Result<Vec<Second>, WireProblem> {
-    let count = message.count as usize;
-    at_most("number of seconds of a proxy", count, MOST_SECONDS as usize)?;
-    let mut seconds = vec![Second::default(); count];
-    type Field = fn(&mut Second) -> &mut u32;
-    let columns: [(&[u32], Field); 8] = [
+type Field = fn(&mut Second) -> &mut u32;
+
+fn columns(message: &wire::Seconds) -> [(&[u32], Field); 8] {
+    [
         (&message.opened, |s| &mut s.opened),
         (&message.closed, |s| &mut s.closed),
         (&message.closed_idle, |s| &mut s.closed_idle),
@@ -109,16 +138,34 @@ fn seconds_from_wire(message: &wire::Seconds) -> Result<Vec<Second>, WireProblem
         (&message.sent, |s| &mut s.sent),
         (&message.ended, |s| &mut s.ended),
         (&message.accepted, |s| &mut s.accepted),
-    ];
-    for (column, field) in columns {
+    ]
+}
+
+fn judge_seconds(message: &wire::Seconds) -> Result<(), WireProblem> {
+    let count = message.count as usize;
+    at_most("number of seconds of a proxy", count, MOST_SECONDS as usize)?;
+    for (column, _) in columns(message) {
         at_most("length of a column of seconds", column.len(), count)?;
+    }
+    at_most("length of the failures of all seconds", message.failed.len(), count * Failure::COUNT)
+}
+
+fn add_seconds(message: &wire::Seconds, seconds: &mut Vec<Second>) -> Result<(), WireProblem> {
+    judge_seconds(message)?;
+    let count = message.count as usize;
+    if seconds.len() < count {
+        seconds.resize(count, Second::default());
+    }
+    for (column, field) in columns(message) {
         for (second, value) in seconds.iter_mut().zip(column) {
-            *field(second) = *value;
+            let sum = field(second);
+            *sum = sum.saturating_add(*value);
         }
     }
-    at_most("length of the failures of all seconds", message.failed.len(), count * Failure::COUNT)?;
     for (second, row) in seconds.iter_mut().zip(message.failed.chunks(Failure::COUNT)) {
-        second.failed[..row.len()].copy_from_slice(row);
+        for (sum, value) in second.failed.iter_mut().zip(row) {
+            *sum = sum.saturating_add(*value);
+        }
     }
-    Ok(seconds)
+    Ok(())
 }

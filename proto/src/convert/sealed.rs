@@ -1,0 +1,177 @@
+//! Snapshots as a coordinator keeps them: judged on arrival, and encoded until the end.
+//!
+//! Decoded, a snapshot of 15 proxies takes 4 MiB, for each of its 47 histograms has room for every latency there may
+//! be; encoded it takes some ten KiB. A thousand agents fit into memory in one form only.
+
+use std::net::IpAddr;
+
+use prost::Message as _;
+use voteburst_burst::clock::Offset;
+use voteburst_burst::outcome::Fate;
+use voteburst_burst::tally::Tally;
+
+use super::agent::head_from_wire;
+use super::{WireProblem, lookups, tally};
+use crate::message::{FromAgent, Snapshot};
+use crate::wire::{self, agent_message::Body};
+
+/// What a coordinator hears of an agent.
+#[derive(Debug)]
+pub enum Heard {
+    /// Any word but a snapshot.
+    Word(FromAgent),
+    /// A snapshot that was judged, and is still encoded.
+    Snapshot(Box<Sealed>),
+}
+
+impl TryFrom<wire::AgentMessage> for Heard {
+    type Error = WireProblem;
+
+    fn try_from(message: wire::AgentMessage) -> Result<Self, WireProblem> {
+        match message.body {
+            Some(Body::Snapshot(snapshot)) => Sealed::judge(snapshot).map(|sealed| Self::Snapshot(Box::new(sealed))),
+            body => wire::AgentMessage { body }.try_into().map(Self::Word),
+        }
+    }
+}
+
+/// Counts of a whole snapshot that need no histogram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Attempts whose bytes began to leave.
+    pub sent: u64,
+    /// Votes accepted.
+    pub accepted: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+}
+
+/// A snapshot that was judged as a whole and is kept as the bytes of a file, next to the few numbers that are needed
+/// while a run goes on. Two are equal when their bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The run it belongs to.
+    pub run: u64,
+    /// The agent, by the number it was welcomed with.
+    pub agent: u32,
+    /// The incarnation of that agent.
+    pub incarnation: u64,
+    /// Grows by one with each snapshot of an incarnation.
+    pub seq: u64,
+    /// Whether nothing more will happen.
+    pub last: bool,
+    /// Tickets that have their fate.
+    pub ended: u32,
+    /// How many fates it holds.
+    pub fates: usize,
+    /// The newest offset of clocks.
+    pub offset: Offset,
+    /// Its counts, added up.
+    pub counts: Counts,
+    /// Every address that it has figures of.
+    pub proxies: Vec<IpAddr>,
+    /// One more than the highest kind of phone in it.
+    pub phones: usize,
+    /// One more than the highest carrier in it.
+    pub carriers: usize,
+    bytes: Box<[u8]>,
+}
+
+impl Sealed {
+    fn judge(mut snapshot: Box<wire::Snapshot>) -> Result<Self, WireProblem> {
+        let counted = (std::mem::take(&mut snapshot.proxies), snapshot.unplaced.take(), snapshot.lookups.take());
+        let head = head_from_wire((*snapshot).clone())?;
+        (snapshot.proxies, snapshot.unplaced, snapshot.lookups) = counted;
+        let (counts, mut proxies) = tally::judge(&snapshot.proxies, snapshot.unplaced.as_ref())?;
+        let lookups = lookups::from_wire(snapshot.lookups.clone())?;
+        proxies.extend(lookups.phones.values().flat_map(|told| told.opened.keys().chain(told.group.answers.keys())));
+        proxies.extend(lookups.phones.values().flat_map(|told| told.group.led_to.keys()));
+        proxies.extend(lookups.carriers.values().flat_map(|group| group.answers.keys().chain(group.led_to.keys())));
+        proxies.sort_unstable();
+        proxies.dedup();
+        proxies.shrink_to_fit();
+        // Taken apart and put together again: what no field of ours holds is not kept.
+        let phones = lookups.phones.keys().last().map_or(0, |last| usize::from(*last) + 1);
+        let carriers = lookups.carriers.keys().last().map_or(0, |last| usize::from(*last) + 1);
+        let bytes = wire::AgentMessage { body: Some(Body::Snapshot(snapshot)) }.encode_to_vec();
+        Ok(Self {
+            run: head.run,
+            agent: head.agent,
+            incarnation: head.incarnation,
+            seq: head.seq,
+            last: head.last,
+            ended: head.ended,
+            fates: head.fates.len(),
+            offset: head.offset,
+            counts,
+            proxies,
+            phones,
+            carriers,
+            bytes: bytes.into_boxed_slice(),
+        })
+    }
+
+    /// A snapshot of this process.
+    ///
+    /// # Errors
+    /// When it would be refused on the wire.
+    pub fn new(snapshot: &Snapshot) -> Result<Self, WireProblem> {
+        Self::judge(Box::new(snapshot.into()))
+    }
+
+    /// The snapshot in the bytes of a file.
+    ///
+    /// # Errors
+    /// When the bytes are none, or when it would be refused on the wire; `None` when they are another word.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, WireProblem> {
+        match undecoded(bytes)?.body {
+            Some(Body::Snapshot(snapshot)) => Self::judge(snapshot).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The bytes of a file, from which [`Sealed::from_bytes`] makes it again.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// All of it but its tally, which is empty here.
+    #[must_use]
+    pub fn head(&self) -> Snapshot {
+        self.wire().and_then(head_from_wire).unwrap_or_else(|problem| judged(&problem))
+    }
+
+    /// The fate of each ticket of the share in plan order; empty unless it is the last.
+    #[must_use]
+    pub fn fates(&self) -> Vec<Fate> {
+        self.head().fates
+    }
+
+    /// Adds its tally to another one, as [`Tally::merge`] would, one proxy at a time: whatever the number of agents, there
+    /// is one set of decoded histograms.
+    pub fn add_to(&self, fleet: &mut Tally) {
+        let added = self.wire().and_then(|snapshot| {
+            tally::add_to(&snapshot.proxies, snapshot.unplaced, fleet)?;
+            fleet.lookups.merge(&lookups::from_wire(snapshot.lookups)?);
+            Ok(())
+        });
+        added.unwrap_or_else(|problem| judged(&problem));
+    }
+
+    fn wire(&self) -> Result<wire::Snapshot, WireProblem> {
+        match undecoded(&self.bytes)?.body {
+            Some(Body::Snapshot(snapshot)) => Ok(*snapshot),
+            _ => Err(WireProblem::Missing("snapshot")),
+        }
+    }
+}
+
+fn undecoded(bytes: &[u8]) -> Result<wire::AgentMessage, WireProblem> {
+    wire::AgentMessage::decode(bytes).map_err(|error| WireProblem::Undecodable(error.to_string()))
+}
+
+/// Only what was judged is ever sealed, and nobody can change it there.
+fn judged<T>(problem: &WireProblem) -> T {
+    unreachable!("a snapshot that was judged is refused: {problem}")
+}
