@@ -139,6 +139,46 @@ fn what_the_kernel_says_of_itself_is_seen_by_check() {
 }
 
 #[test]
+fn a_full_table_of_tracked_connections_is_seen_by_check() {
+    let path = "/proc/sys/net/netfilter/nf_conntrack_count";
+    if !Path::new(path).exists() {
+        return skipped("connection tracking is not loaded on this machine");
+    }
+    let Some(ended) = with_file(&Scenario::small().place(), path, "4294967295", CHECK) else { return };
+    let says = ["✗", "0 of ", "400 free entries", "nf_conntrack_max=4294967695", "after 0 of 200 connections", "in silence"];
+    holds(&line(&ended.exits(2), "connection tracking"), &says);
+}
+
+#[test]
+fn a_control_group_that_holds_back_memory_and_time_is_seen_by_check() {
+    let group = "mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && echo 2097152 > memory.max && echo 1048576 > \
+                 memory.current && echo '100 100000' > cpu.max && cd -";
+    let Some(ended) = after(&Scenario::small().place(), &["-m", "-Urm"], group, CHECK) else { return };
+    let ended = ended.exits(2);
+    holds(
+        &line(&ended, "memory, control group"),
+        &["✗", "1 MiB free of 2 MiB in /sys/fs/cgroup ", "4 MiB (agents and stage", "MemoryMax=", "about 60 of 200 viewers fit"],
+    );
+    holds(
+        &line(&ended, "cores, control group"),
+        &["✗", "0.00 on average", "cpu.max, CPUQuota=", "of the busiest second take about"],
+    );
+}
+
+#[test]
+fn a_burst_too_steep_for_the_cores_is_seen_by_check() {
+    let place = Scenario::small().with("shape = \"uniform\"", "shape = \"all-at-once\"").place();
+    let one_core = Command::new("taskset").args(["-c", "0", "true"]).status();
+    if !one_core.is_ok_and(|status| status.success()) {
+        return skipped("a process cannot be held to the first core here (taskset from util-linux)");
+    }
+    let ended = place.voteburst_within(&["taskset", "-c", "0"], &["check", "scenario.toml", "--viewers", "40000"]).end().exits(2);
+    // 40,000 votes at 15 µs, at both ends.
+    let says = ["✗", "1.20 in the busiest second (40000 votes at 15 µs, twice with the stage)", "take about 1.2 s", "less steep"];
+    holds(&line(&ended, "cores"), &says);
+}
+
+#[test]
 fn a_source_address_of_another_machine_is_seen_by_check() {
     // Networks of the documentation's range (RFC 5737) are no machine's.
     let place = Scenario::small().with("[agents]", "[agents]\nsources = [\"198.51.100.0/29\"]").place();

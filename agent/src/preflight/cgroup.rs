@@ -84,5 +84,7 @@ fn cores(quota_us: u64, period_us: u64) -> Option<f64> {
 fn up(base: &str, path: Option<&str>) -> Vec<PathBuf> {
     let Some(path) = path else { return Vec::new() };
     let steps: PathBuf = Path::new(path).components().filter(|step| matches!(step, Component::Normal(_))).collect();
-    steps.ancestors().map(|above| Path::new(base).join(above)).collect()
+    // Joined to nothing, the root would end in a slash.
+    let join = |above: &Path| if above.as_os_str().is_empty() { base.into() } else { Path::new(base).join(above) };
+    steps.ancestors().map(join).collect()
 }

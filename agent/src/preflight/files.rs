@@ -4,7 +4,13 @@ use super::line::{fits, line, not_told};
 use super::{Check, Load, Machine, SPARE_FILES};
 
 pub(super) fn lines(load: &Load, machine: &Machine) -> Vec<Check> {
-    let mut checks = vec![open_files(load, machine), ceiling(load, machine), all_files(load, machine), ports(load, machine)];
+    let mut checks = vec![
+        open_files(load, machine),
+        ceiling(load, machine),
+        all_files(load, machine),
+        ports(load, machine),
+        time_wait(load, machine),
+    ];
     checks.extend(sources(machine));
     checks
 }
@@ -74,6 +80,25 @@ fn ports(load: &Load, machine: &Machine) -> Check {
     } else {
         line.good()
     }
+}
+
+/// Connections of an earlier run hold their ports for a minute after it (RFC 9293, TIME-WAIT). Never bad: the kernel does not
+/// tell whose they are.
+fn time_wait(load: &Load, machine: &Machine) -> Check {
+    let addresses = u64::try_from(machine.process.sources.len().max(1)).unwrap_or(u64::MAX);
+    let spare = (u64::from(machine.ports.per_pair()) * addresses).saturating_sub(u64::from(load.viewers));
+    let (what, needed) = ("ports in TIME_WAIT", format!("at most {spare} (cheap ports less viewers), or reused (tcp_tw_reuse)"));
+    let Some(found) = machine.time_wait else { return not_told(what, needed) };
+    let line = line(what, found.to_string(), needed);
+    // ip-sysctl, tcp_tw_reuse: 0 never, 1 for all, 2 on loopback, where a stage is.
+    let reused = machine.reuse == Some(1) || machine.reuse == Some(2) && load.stage_here;
+    if found <= spare || reused {
+        return line.good();
+    }
+    line.warning(
+        "wait a minute after an earlier run, or `sysctl net.ipv4.tcp_tw_reuse=1`",
+        "connecting slows down if they are towards the same proxies",
+    )
 }
 
 /// One line for all source addresses, which can be a thousand. None for none: then the kernel chooses.

@@ -72,6 +72,10 @@ pub struct Machine {
     /// `fs.file-nr`: files open on the whole machine, and the most there can be (`fs.file-max`).
     pub(super) files: Option<Used>,
     pub(super) ports: Ports,
+    /// Connections that have ended and still hold their ports for a minute.
+    pub(super) time_wait: Option<u64>,
+    /// `tcp_tw_reuse`: whether such ports are handed out again; 2 is on loopback only.
+    pub(super) reuse: Option<u64>,
     pub(super) conntrack: Conntrack,
     /// Pages that TCP's queues hold, and the most they may (`tcp_mem`).
     pub(super) tcp_pages: Option<TcpPages>,
@@ -142,6 +146,8 @@ impl Machine {
                 _ => None,
             }),
             ports: Ports::read(root),
+            time_wait: sockets(&tree, "tw"),
+            reuse: tree.number("proc/sys/net/ipv4/tcp_tw_reuse"),
             conntrack: conntrack(&tree),
             tcp_pages: tcp_pages(&tree),
             memory: memory(&tree),
@@ -200,14 +206,18 @@ fn conntrack(tree: &Tree<'_>) -> Conntrack {
 
 fn tcp_pages(tree: &Tree<'_>) -> Option<TcpPages> {
     let numbers = tree.numbers("proc/sys/net/ipv4/tcp_mem")?;
-    let sockets = tree.text("proc/net/sockstat")?;
-    let words = sockets.lines().find_map(|line| line.strip_prefix("TCP:"))?;
-    let mut words = words.split_ascii_whitespace().skip_while(|word| *word != "mem");
-    let used = words.nth(1)?.parse().ok()?;
+    let used = sockets(tree, "mem")?;
     match numbers[..] {
         [_, pressure, most] => Some(TcpPages { used, pressure, most }),
         _ => None,
     }
+}
+
+/// A figure of /proc/net/sockstat on TCP by its name.
+fn sockets(tree: &Tree<'_>, name: &str) -> Option<u64> {
+    let text = tree.text("proc/net/sockstat")?;
+    let words = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    words.split_ascii_whitespace().skip_while(|word| *word != name).nth(1)?.parse().ok()
 }
 
 fn memory(tree: &Tree<'_>) -> Memory {

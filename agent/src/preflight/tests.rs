@@ -18,6 +18,7 @@ const SOUND: &[(&str, &str)] = &[
     ("proc/sys/net/ipv4/ip_local_reserved_ports", "\n"),
     ("proc/sys/net/ipv4/tcp_mem", "287901\t383869\t575802\n"),
     ("proc/sys/net/ipv4/tcp_max_syn_backlog", "1024\n"),
+    ("proc/sys/net/ipv4/tcp_tw_reuse", "2\n"),
     ("proc/sys/net/core/somaxconn", "4096\n"),
     ("proc/net/sockstat", "sockets: used 20\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 294\nUDP: inuse 0 mem 0\n"),
     (
@@ -90,7 +91,7 @@ fn on_a_sound_machine_every_line_is_good_and_stands_once() {
     // 18,750 viewers from two addresses, 22,000 votes of 30 µs on two cores.
     assert_eq!(odd, [""; 0], "{checks:#?}");
     let once: BTreeMap<_, _> = checks.iter().map(|check| (&check.what, ())).collect();
-    assert_eq!((once.len(), checks.len()), (15, 15), "{checks:#?}");
+    assert_eq!((once.len(), checks.len()), (16, 16), "{checks:#?}");
     assert!(checks.iter().all(|check| check.found != NOT_TOLD && check.fix.is_empty() && check.effect.is_empty()));
 }
 
@@ -373,6 +374,25 @@ fn stolen_time_is_told_by_its_share() {
 }
 
 #[test]
+fn ports_of_an_earlier_run_are_told_where_they_are_not_reused() {
+    // 28,232 cheap ports from two addresses, less 18,750 viewers.
+    for (time_wait, reuse, stage_here, status) in [
+        (9_482, "0", false, Good),
+        (9_483, "0", false, Warning),
+        (9_483, "2", false, Warning),
+        (9_483, "2", true, Good),
+        (9_483, "1", false, Good),
+        (9_483, "?", true, Warning),
+    ] {
+        let sockets = format!("TCP: inuse 1 orphan 0 tw {time_wait} alloc 1 mem 294\n");
+        let fake = Fake::sound().with("proc/net/sockstat", &sockets).with("proc/sys/net/ipv4/tcp_tw_reuse", reuse);
+        let check = the(&fake.checks(&Load { stage_here, ..AUDIENCE }), "ports in TIME_WAIT");
+        assert_eq!((check.status, check.found), (status, time_wait.to_string()), "tcp_tw_reuse {reuse}, stage {stage_here}");
+        assert!(status == Good || check.fix.contains("wait a minute") && check.effect.contains("slows down"), "{}", check.effect);
+    }
+}
+
+#[test]
 fn tls_takes_more_memory_and_no_stage_half_the_sockets() {
     let needed = |load: &Load| the(&Fake::sound().checks(load), "memory").needed;
     assert_eq!(needed(&Load { tls: true, ..AUDIENCE }), "7.4 GiB (agents and stage, and the kernel's sockets)");
@@ -397,7 +417,7 @@ fn no_text_below_proc_makes_the_reading_fail() {
     {
         let fake = SOUND.iter().fold(Fake::sound(), |fake, (path, _)| fake.with(path, text));
         let checks = fake.checks(&AUDIENCE);
-        assert!(checks.len() >= 15, "{text:?}: {checks:#?}");
+        assert!(checks.len() >= 16, "{text:?}: {checks:#?}");
         let bad: Vec<_> = checks.iter().filter(|check| check.status == Bad).collect();
         assert!(bad.is_empty(), "{text:?}: {bad:#?}");
     }
