@@ -104,7 +104,7 @@ impl Run {
         let report = serde_json::from_str(&json).map_err(|error| format!("{error} in `{json}`:\n{}", self.told))?;
         let kept: PathBuf = self.dir.path().join("run/run.json");
         let kept: Value = serde_json::from_str(&std::fs::read_to_string(kept)?)?;
-        let t0_ns = kept["t0_kernel_ns"].as_i64().ok_or("no T0 in run.json")?;
+        let t0_ns = kept["t0_kernel_ns"].as_i64().ok_or_else(|| format!("nothing was fired:\n{}", self.told))?;
         let tickets = self.plan.tickets_of(&(0..self.plan.scenario.audience.viewers));
         Ok(Played { code, report: Report(report), t0_ns, tickets })
     }
