@@ -73,7 +73,7 @@ fn a_machine_that_a_check_refuses_is_not_calibrated() {
     // An address of the documentation's range (RFC 5737) is no machine's.
     let place = Scenario::small().with("[agents]", "[agents]\nsources = [\"192.0.2.9\"]").place();
     let ended = start(&place).end().exits(2);
-    shows(&ended, &["✗ source address 192.0.2.9"]);
+    shows(&ended, &["✗ source addresses", "192.0.2.9: "]);
     assert!(!ended.stderr.contains("calibrating") && !ended.stdout.contains("120 %"), "{}", ended.stdout);
 }
 

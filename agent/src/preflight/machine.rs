@@ -16,8 +16,8 @@ use crate::sources::Ports;
 
 /// How long one look at the processor's stolen time lasts. /proc/stat counts in hundredths of a second (proc(5)).
 pub(super) const LOOK: Duration = Duration::from_millis(250);
-/// How many looks in a row it takes before stolen time is called bad: a neighbour's short burst does not end a run.
-const LOOKS: u32 = 8;
+/// How many looks in a row it takes where time is stolen: a neighbour's short burst is not the rule.
+const LOOKS: u32 = 4;
 /// The stolen share above which it is looked at again.
 pub(super) const STOLEN_WARNING: f64 = 0.02;
 
@@ -127,7 +127,7 @@ pub(super) struct Memory {
 }
 
 impl Machine {
-    /// Reads this machine. Takes [`LOOK`] for the processor's stolen time, and up to eight times that where some is stolen.
+    /// Reads this machine. Takes [`LOOK`] for the processor's stolen time, and up to four times that where some is stolen.
     #[must_use]
     pub fn here(process: Process) -> Self {
         Self::read(Path::new("/"), process, || std::thread::sleep(LOOK))

@@ -31,7 +31,7 @@ pub const SPARE_FILES: u64 = 512;
 /// Looks at this machine for a load whose viewers connect from `sources` (empty: the kernel chooses).
 ///
 /// Raises the soft limit on open files to the hard one first. Blocks for a quarter of a second, to see whether processor time
-/// is stolen, and for two where it is. The load can be held unless a line is [`CheckStatus::Bad`].
+/// is stolen, and for a whole one where it is. The load can be held unless a line is [`CheckStatus::Bad`].
 #[must_use]
 pub fn check(load: &Load, sources: &[IpAddr]) -> Vec<Check> {
     judge(load, &Machine::here(Process::here(sources)))

@@ -359,8 +359,10 @@ fn stolen_time_is_told_by_its_share() {
     for (later, status, found, says) in [
         ("cpu 200 0 200 1600 0 0 0 0 0 0\n", Good, "0.0 %", ""),
         ("cpu 200 0 200 1580 0 0 0 20 0 0\n", Good, "2.0 %", ""),
-        ("cpu 200 0 200 1550 0 0 0 50 0 0\n", Warning, "5.0 %", "50 ms of each second belong to others"),
-        ("cpu 200 0 200 1400 0 0 0 200 0 0\n", Bad, "20.0 %", "200 ms of each second belong to others: votes leave late"),
+        ("cpu 200 0 200 1550 0 0 0 50 0 0\n", Warning, "5.0 %", "50 ms of each second belong to others: some votes"),
+        // The busiest second needs 0.66 cores; of two, 0.70 are left, and then 0.60.
+        ("cpu 200 0 200 950 0 0 0 650 0 0\n", Warning, "65.0 %", "650 ms of each second belong to others: some votes"),
+        ("cpu 200 0 200 900 0 0 0 700 0 0\n", Bad, "70.0 %", "on the 0.60 cores that are left the 22000 votes of the busiest"),
         // Nothing was counted, or less than before: nothing is told.
         ("cpu 100 0 100 800 0 0 0 0 0 0\n", Good, NOT_TOLD, ""),
         ("cpu 1 0 1 8 0 0 0 0 0 0\n", Good, NOT_TOLD, ""),
