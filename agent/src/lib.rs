@@ -25,6 +25,8 @@ pub mod sources;
 mod viewers;
 mod vote;
 mod votelog;
+#[allow(dead_code, reason = "the session's samples and the ramp are about to read it")]
+mod watch;
 mod worker;
 
 pub use allow::{AllowList, Network, NotANetwork};
