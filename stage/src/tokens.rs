@@ -14,10 +14,11 @@ use tokio::net::unix::pipe;
 
 /// Bytes of a token: the number of what it stands for, little-endian.
 const TOKEN: usize = 2;
+/// A page. A pipe is a ring of pages: one that is partly read takes no more bytes, so tokens that go round may lie on a page
+/// at each end beside those they fill.
+const PAGE: usize = 4_096;
 /// The most tokens that fit into a pipe without privileges (pipe(7), `/proc/sys/fs/pipe-max-size`: 1 MiB by default).
-pub(crate) const MOST: u32 = (1 << 20) / TOKEN as u32;
-/// The smallest pipe worth asking for, in bytes: a page.
-const LEAST_PIPE: usize = 4_096;
+pub(crate) const MOST: u32 = ((1 << 20) - 2 * PAGE as u32) / TOKEN as u32;
 
 /// Tokens that processes share.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub(crate) fn make(path: &Path, tokens: impl ExactSizeIterator<Item = u16>) -> i
     let bytes: Vec<u8> = tokens.flat_map(u16::to_le_bytes).collect();
     rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
     let pipe = open(path)?;
-    rustix::pipe::fcntl_setpipe_size(&pipe, bytes.len().max(LEAST_PIPE))?;
+    rustix::pipe::fcntl_setpipe_size(&pipe, bytes.len() + 2 * PAGE)?;
     if rustix::io::write(&pipe, &bytes)? < bytes.len() {
         return Err(io::Error::other(format!("a pipe took less than {} bytes", bytes.len())));
     }
@@ -138,6 +139,20 @@ mod tests {
         one.put(1);
         assert_eq!(waiting.await.unwrap().unwrap(), 1);
         assert_eq!(one.taken(), 1);
+    }
+
+    #[test]
+    fn tokens_may_go_round_for_ever() {
+        for count in [2_u16, 2_047, 2_048, 2_049, 6_000] {
+            let (_dir, _kept, [one, other]) = pair(0..count);
+            for turn in 0..20_000_u32 {
+                let expected = turn % u32::from(count);
+                let token = one.try_take().unwrap();
+                assert_eq!(u32::from(token), expected, "turn {turn} of {count}");
+                other.put(token);
+            }
+            assert_eq!(one.taken(), 0, "none of {count} is lost");
+        }
     }
 
     #[test]
