@@ -14,17 +14,20 @@ use std::thread;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use voteburst_burst::clock::LocalTime;
+use voteburst_burst::generator::Stalls;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scheme;
 use voteburst_burst::tally::Tally;
 use voteburst_dns::stub::NotAName;
 
 use crate::allow::AllowList;
-use crate::clock::Clock;
+use crate::clock::{Clock, thread_cpu_ns};
 use crate::dial::{Dialler, Tls, TrustError};
 use crate::pace::{Alarm, Pace};
 use crate::resolve::Resolver;
 use crate::viewers::keep_doors;
+use crate::watch::sample::VIEWERS;
+use crate::watch::stall::HEARTBEAT;
 use crate::worker::{Counters, Milestones, Parts, Worker};
 
 /// What an agent has to play.
@@ -113,6 +116,8 @@ pub struct CrewSnapshot {
     pub fates: Vec<u8>,
     /// What a reader of the report should know, in words.
     pub warnings: Vec<String>,
+    /// When the worker did not come round in time, from T0 on.
+    pub stalls: Stalls,
 }
 
 enum Command {
@@ -155,7 +160,7 @@ impl Crew {
         let lost = Arc::new(Mutex::new(None));
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let deck = Deck { assignment, clock, tls, counters: Arc::clone(&counters), reached, orders, lost: Arc::clone(&lost) };
-        thread::Builder::new().name("viewers".into()).spawn(move || deck.work(&started))?;
+        thread::Builder::new().name(VIEWERS.into()).spawn(move || deck.work(&started))?;
         // The worker answers once its tickets are derived and its timer is set up, or drops the channel in a panic.
         let tickets = start.recv().map_err(|_| MusterError::Worker(io::Error::other("it panicked at its start")))??;
         Ok(Self { commands, milestones, counters, lost, viewers, tickets })
@@ -343,11 +348,12 @@ fn open_doors(worker: &Rc<Worker>, at: LocalTime) {
     tokio::task::spawn_local(keep_doors(Rc::clone(worker), at));
 }
 
-/// Releases every ticket when it is due.
+/// Releases every ticket when it is due, and comes round all the same until they have ended, so that a stall shows.
 async fn fire(worker: Rc<Worker>, alarm: Alarm, t0: LocalTime) {
     let mut pace = Pace::new(t0);
-    let mut next = Some(t0);
-    while let Some(at) = next {
+    worker.record.borrow_mut().watch_stalls(worker.clock.now(), thread_cpu_ns());
+    let mut at = t0;
+    loop {
         if at <= worker.clock.now() {
             // More than is released at once was due: let those act who were.
             tokio::task::yield_now().await;
@@ -361,8 +367,13 @@ async fn fire(worker: Rc<Worker>, alarm: Alarm, t0: LocalTime) {
             worker.connected_at_t0.set(Some(worker.counters.connected.load(Ordering::Relaxed)));
         }
         let now = worker.clock.now();
+        worker.record.borrow_mut().turn(at, now);
         worker.release(pace.release(&worker.tickets, now), now);
-        next = pace.next_at(&worker.tickets);
+        let (next, beat) = (pace.next_at(&worker.tickets), now.after(HEARTBEAT));
+        if next.is_none() && worker.is_done() {
+            return;
+        }
+        at = next.map_or(beat, |next| next.min(beat));
     }
 }
 
@@ -375,6 +386,7 @@ fn snapshot(worker: &Worker) -> CrewSnapshot {
         connected_at_t0: worker.connected_at_t0.get(),
         fates: if worker.is_done() { record.log.fates() } else { Vec::new() },
         warnings: record.warnings(),
+        stalls: record.stalls.as_ref().map_or_else(Stalls::default, |watch| watch.stalls().clone()),
     }
 }
 

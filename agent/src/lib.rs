@@ -3,7 +3,8 @@
 //! In reading order, the way of one vote: [`crew`] (what a session drives) starts `worker` (what all viewers share),
 //! `viewers` (enter, hold, wait) open connections by `hold`, which asks `resolve` for an address and `dial` for a
 //! socket; `pace` releases a ticket, `vote` sends it and reads its `response` as long as `patience` lasts; `record` and
-//! `votelog` count what became of it. Before all that [`preflight`] looks at the machine and [`sources`] picks addresses.
+//! `votelog` count what became of it, and `watch` what the agent itself did to it. Before all that [`preflight`] looks at
+//! the machine and [`sources`] picks addresses.
 //!
 //! Deliberately absent: client behaviour that a scenario does not name (redirects, cookies, pipelining), shared
 //! connections, and any correction of lateness: what was late is shown as late.
@@ -25,7 +26,6 @@ pub mod sources;
 mod viewers;
 mod vote;
 mod votelog;
-#[allow(dead_code, reason = "the session's samples and the ramp are about to read it")]
 mod watch;
 mod worker;
 

@@ -6,7 +6,9 @@ use voteburst_burst::clock::LocalTime;
 use voteburst_burst::outcome::{Failure, Fate};
 use voteburst_burst::tally::{Asker, LookupFailure, ProxyIndex, ProxyTally, Second, Tally};
 
+use crate::clock::thread_cpu_ns;
 use crate::votelog::VoteLog;
+use crate::watch::stall::StallWatch;
 
 /// Where something happened: at a proxy, or before one was known.
 pub(crate) type Place = Option<ProxyIndex>;
@@ -20,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) log: VoteLog,
     /// How much later than planned the first bytes of any vote left, in nanoseconds.
     pub(crate) first_send_lateness_ns: Option<u64>,
+    /// Whether the worker comes round in time; `None` before it has to.
+    pub(crate) stalls: Option<StallWatch>,
     doors: LocalTime,
     troubles: [u32; Failure::COUNT],
     last_trouble: String,
@@ -32,6 +36,7 @@ impl Record {
             tally: Tally::default(),
             log: VoteLog::new(tickets),
             first_send_lateness_ns: None,
+            stalls: None,
             doors,
             troubles: [0; Failure::COUNT],
             last_trouble: String::new(),
@@ -41,6 +46,18 @@ impl Record {
     /// Second 0 begins at this instant.
     pub(crate) fn open_doors(&mut self, at: LocalTime) {
         self.doors = at;
+    }
+
+    /// From now on the worker has to come round in time.
+    pub(crate) fn watch_stalls(&mut self, now: LocalTime, cpu_ns: u64) {
+        self.stalls = Some(StallWatch::begin(self.doors, now, cpu_ns));
+    }
+
+    /// The worker came round, and was to do so at `due`.
+    pub(crate) fn turn(&mut self, due: LocalTime, now: LocalTime) {
+        if let Some(watch) = &mut self.stalls {
+            watch.turn(due, now, thread_cpu_ns);
+        }
     }
 
     /// A phone knew where to go: `answered` over the wire, with this address first and after so many nanoseconds, or by its
@@ -79,9 +96,11 @@ impl Record {
         second.closed_idle += u32::from(idle);
     }
 
-    /// How late the viewer began to act on a ticket.
-    pub(crate) fn late(&mut self, place: Place, lateness_ns: u64) {
+    /// How late the viewer began to act on a ticket that was planned for this instant.
+    pub(crate) fn late(&mut self, place: Place, planned: LocalTime, lateness_ns: u64) {
         self.at(place).lateness.record_ns(lateness_ns);
+        let second = self.second_of(planned);
+        self.tally.late.record_ns(second, lateness_ns);
     }
 
     /// The first bytes of an attempt left, this long after the ticket's planned instant.
@@ -188,6 +207,16 @@ mod tests {
         let mut record = Record::new(0, LocalTime(SECOND));
         record.failed(None, Failure::Dns, LocalTime(0));
         assert_eq!(record.tally.unplaced.seconds[0].failed[Failure::Dns as usize], 1);
+    }
+
+    #[test]
+    fn lateness_counts_in_the_second_for_which_the_vote_was_planned() {
+        let mut record = Record::new(2, LocalTime(0));
+        record.open_doors(LocalTime(5 * SECOND));
+        record.late(None, LocalTime(7 * SECOND), 3_000_000_000);
+        record.late(None, LocalTime(8 * SECOND), 0);
+        let votes: Vec<_> = record.tally.late.seconds().iter().map(voteburst_burst::tally::LateSecond::len).collect();
+        assert_eq!((record.tally.late.first(), votes, record.tally.unplaced.lateness.len()), (2, vec![1, 1], 2));
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Vote<'_> {
 
     fn count_lateness(&mut self, place: Place) {
         if let Some(lateness_ns) = self.lateness_ns.take() {
-            self.worker.record.borrow_mut().late(place, lateness_ns);
+            self.worker.record.borrow_mut().late(place, self.due.planned, lateness_ns);
         }
     }
 }

@@ -219,6 +219,7 @@ mod tests {
             cpu: Duration::ZERO,
             memory_bytes: 0,
             warnings: Vec::new(),
+            watched: None,
             fates: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::generator::Watched;
 use voteburst_burst::outcome::Fate;
 use voteburst_burst::tally::Tally;
 
@@ -156,6 +157,8 @@ pub struct Snapshot {
     pub memory_bytes: u64,
     /// What a reader of the report should know, in words.
     pub warnings: Vec<String>,
+    /// What the agent saw of itself and of its machine since T0; `None` when it says nothing of that.
+    pub watched: Option<Watched>,
     /// The fate of each ticket of the share in plan order; in the last snapshot only.
     pub fates: Vec<Fate>,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use prost::Message as _;
 use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::generator::{MachineTime, Stall, Stalls, TcpCounts, Usage, Watched};
 use voteburst_burst::outcome::{Failure, Fate};
 use voteburst_burst::tally::{Asker, LookupFailure, Lookups, MOST_SECONDS, ProxyTally, Tally};
 use voteburst_proto::convert::{MOST_PROXIES, WireProblem};
@@ -54,9 +55,38 @@ fn lookups() -> impl Strategy<Value = Lookups> {
     })
 }
 
+fn usage() -> impl Strategy<Value = Usage> {
+    let us = any::<Option<u64>>;
+    (any::<u64>(), us(), us(), us(), any::<Option<(u64, u64, u64)>>()).prop_map(
+        |(span_us, process_us, viewers_us, waited_us, machine)| {
+            let machine = machine.map(|(busy_us, idle_us, stolen_us)| MachineTime { busy_us, idle_us, stolen_us });
+            Usage { span_us, process_us, viewers_us, waited_us, machine }
+        },
+    )
+}
+
+fn watched() -> impl Strategy<Value = Watched> {
+    let stalls = proptest::collection::vec((0_u64..100_000_000, any::<u64>(), any::<u64>()), 0..60);
+    let counts = any::<[Option<u64>; 4]>().prop_map(|[retransmits, syn_retransmits, listen_overflows, listen_drops]| TcpCounts {
+        retransmits,
+        syn_retransmits,
+        listen_overflows,
+        listen_drops,
+    });
+    let busiest = proptest::option::of((any::<u32>(), usage()));
+    (stalls, usage(), busiest, counts, any::<Option<u64>>()).prop_map(|(each, usage, busiest, tcp, memory_peak_bytes)| {
+        let mut stalls = Stalls::default();
+        each.into_iter().for_each(|(at_us, length_us, on_cpu_us)| stalls.add(Stall { at_us, length_us, on_cpu_us }));
+        Watched { stalls, usage, busiest, tcp, memory_peak_bytes }
+    })
+}
+
 fn tally() -> impl Strategy<Value = Tally> {
-    (proptest::collection::vec((address(), proxy()), 0..6), proxy(), lookups()).prop_map(|(proxies, unplaced, lookups)| {
+    let late = proptest::collection::vec((0_u32..2 * MOST_SECONDS, any::<u64>()), 0..30);
+    let parts = (proptest::collection::vec((address(), proxy()), 0..6), proxy(), lookups(), late);
+    parts.prop_map(|(proxies, unplaced, lookups, late)| {
         let mut tally = Tally::default();
+        late.into_iter().for_each(|(second, nanos)| tally.late.record_ns(second, nanos));
         for (address, proxy) in proxies {
             let index = tally.index(address);
             tally.proxy(index).merge(&proxy);
@@ -78,9 +108,10 @@ prop_compose! {
         (nanos, bound_ns, cpu_us, memory_bytes) in (any::<i64>(), 0..i64::MAX, any::<u64>(), any::<u64>()),
         (tally, fates) in (tally(), fates()),
         warnings in proptest::collection::vec(".{0,20}", 0..3),
+        watched in proptest::option::of(watched()),
     ) -> Snapshot {
         let (offset, cpu) = (Offset { nanos, bound_ns }, Duration::from_micros(cpu_us));
-        Snapshot { run, agent, incarnation, seq, last, tally, ended, connected, connected_at_t0, first_send_lateness_ns, offset, cpu, memory_bytes, warnings, fates }
+        Snapshot { run, agent, incarnation, seq, last, tally, ended, connected, connected_at_t0, first_send_lateness_ns, offset, cpu, memory_bytes, warnings, watched, fates }
     }
 }
 
@@ -99,7 +130,7 @@ fn coordinator_says(message: FromCoordinator) -> Result<FromCoordinator, WirePro
 fn same(a: &Snapshot, b: &Snapshot) -> bool {
     let rest = |snapshot: &Snapshot| Snapshot { tally: Tally::default(), ..snapshot.clone() };
     let counted = a.tally.proxies() == b.tally.proxies() && a.tally.unplaced == b.tally.unplaced;
-    rest(a) == rest(b) && counted && a.tally.lookups == b.tally.lookups
+    rest(a) == rest(b) && counted && a.tally.lookups == b.tally.lookups && a.tally.late == b.tally.late
 }
 
 proptest! {

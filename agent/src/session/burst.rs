@@ -1,23 +1,28 @@
 //! From the commit to the last snapshot. Nothing in here can delay a vote: the crew has its own thread, its own T0 and no
 //! need of the coordinator, which may come and go.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::generator::Watched;
 use voteburst_burst::outcome::Fate;
 use voteburst_proto::message::Snapshot;
 use voteburst_proto::{FromAgent, FromCoordinator};
 
 use super::line::Heard;
-use super::{Session, SessionError};
+use super::{Cast, Session, SessionError};
 use crate::crew::{Crew, CrewSnapshot};
+use crate::watch::sample::Samples;
 
 /// Fires at T0 and reports until the last snapshot was taken.
-pub(super) async fn fire(session: &mut Session, crew: Crew, armed: Offset, t0: FleetTime) -> Result<(), SessionError> {
+pub(super) async fn fire(session: &mut Session, cast: Cast, armed: Offset, t0: FleetTime) -> Result<(), SessionError> {
+    let Cast { crew, doors, .. } = cast;
     // Converted once: a later, better offset must not move an instant that others have already converted.
     crew.fire(armed.to_local(t0));
-    let mut burst = Burst { session, crew, armed, t0, seq: 0, aborted: None };
+    let samples = Samples::begin(Path::new("/"), doors, session.clock.now());
+    let mut burst = Burst { session, crew, armed, t0, seq: 0, aborted: None, samples };
     burst.last_votes().await?;
     match burst.aborted.take() {
         // Who ended the run takes no result of it.
@@ -33,6 +38,7 @@ struct Burst<'a> {
     t0: FleetTime,
     seq: u64,
     aborted: Option<String>,
+    samples: Samples,
 }
 
 impl Burst<'_> {
@@ -71,6 +77,7 @@ impl Burst<'_> {
     }
 
     async fn report(&mut self) -> Result<(), SessionError> {
+        self.samples.take(self.session.clock.now());
         if !self.session.line.is_free() {
             return Ok(());
         }
@@ -83,6 +90,7 @@ impl Burst<'_> {
     /// Offers the last snapshot, again after each time the line broke, until it was taken.
     async fn deliver(&mut self) -> Result<(), SessionError> {
         let counted = self.crew.snapshot().await?;
+        self.samples.take(self.session.clock.now());
         let last = self.snapshot(counted, true);
         let within = self.session.options.patience;
         let mut why = "it did not say that it has it".to_owned();
@@ -107,7 +115,7 @@ impl Burst<'_> {
     }
 
     fn snapshot(&mut self, counted: CrewSnapshot, last: bool) -> Snapshot {
-        let CrewSnapshot { tally, ended, first_send_lateness_ns, connected_at_t0, fates, warnings } = counted;
+        let CrewSnapshot { tally, ended, first_send_lateness_ns, connected_at_t0, fates, warnings, stalls } = counted;
         self.seq += 1;
         let fates = if last { fates.into_iter().filter_map(Fate::from_number).collect() } else { Vec::new() };
         Snapshot {
@@ -125,6 +133,13 @@ impl Burst<'_> {
             cpu: processor_time(),
             memory_bytes: resident_bytes(),
             warnings,
+            watched: Some(Watched {
+                stalls,
+                usage: self.samples.usage(),
+                busiest: self.samples.busiest(),
+                tcp: self.samples.tcp(),
+                memory_peak_bytes: self.samples.memory_peak_bytes(),
+            }),
             fates,
         }
     }

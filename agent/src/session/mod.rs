@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
-use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::clock::{FleetTime, LocalTime, Offset};
 use voteburst_burst::plan::{PROTOCOL, Plan};
 use voteburst_burst::scenario::Scenario;
 use voteburst_proto::message::{Join, Progress, Ready, Share, Welcome};
@@ -107,6 +107,8 @@ struct Session {
 struct Cast {
     crew: Crew,
     viewers: u32,
+    /// When they opened.
+    doors: LocalTime,
 }
 
 impl Session {
@@ -116,17 +118,18 @@ impl Session {
             other => return Err(out_of_turn(&other, "a share")),
         };
         let plan = self.derive(&share).await?;
-        let cast = self.muster(share, plan).await?;
+        let mut cast = self.muster(share, plan).await?;
         let at = match self.next("the doors' opening").await? {
             FromCoordinator::OpenDoors { at } => at,
             other => return Err(out_of_turn(&other, "the doors' opening")),
         };
         let offset = self.pinger.latest().ok_or(SessionError::NoClock)?;
-        cast.crew.open_doors(offset.to_local(at));
+        cast.doors = offset.to_local(at);
+        cast.crew.open_doors(cast.doors);
         self.let_in(&cast).await?;
         let offset = self.arm(&cast).await?;
         let t0 = self.commit(&cast).await?;
-        burst::fire(self, cast.crew, offset, t0).await
+        burst::fire(self, cast, offset, t0).await
     }
 
     /// Derives the plan from the share's scenario and compares its hash with the coordinator's.
@@ -167,7 +170,7 @@ impl Session {
         self.measure(None).await?;
         let checks = self.meanwhile(checks, None).await?.map_err(panicked)?;
         self.line.say(FromAgent::Preflight { checks }).await;
-        Ok(Cast { crew, viewers })
+        Ok(Cast { crew, viewers, doors: self.clock.now() })
     }
 
     fn sources(&self, share: &Share, viewers: u32) -> Vec<IpAddr> {

@@ -1,6 +1,8 @@
 //! What an agent sees of itself while it fires: whether it, and not the target, was what held votes up.
 
 pub(crate) mod netstat;
+pub(crate) mod sample;
+pub(crate) mod stall;
 
 /// A tree of files in place of /, for tests.
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! it, and the fleet's tally is the sum of the newest ones: loss, repetition and reordering of snapshots
 //! cannot change a result. Percentiles are taken last, from merged counts; they are never averaged.
 
+mod late;
 mod lookups;
 
 use std::net::IpAddr;
 
 use hdrhistogram::Histogram;
 
+pub use late::{LATE_PLACES, LateSecond, LateSeconds, highest_us};
 pub use lookups::{Asker, Group, LookupFailure, Lookups, PhoneGroup};
 
 use crate::outcome::Failure;
@@ -261,6 +263,8 @@ pub struct Tally {
     pub unplaced: ProxyTally,
     /// What phones made of DNS.
     pub lookups: Lookups,
+    /// How late the generator was, by second; the histograms of proxies hold the same votes without their seconds.
+    pub late: LateSeconds,
 }
 
 impl Tally {
@@ -303,6 +307,7 @@ impl Tally {
         }
         self.unplaced.merge(&other.unplaced);
         self.lookups.merge(&other.lookups);
+        self.late.merge(&other.late);
     }
 
     /// All proxies and what is unplaced, added up.

@@ -59,6 +59,7 @@ fn snapshot(agent: u32) -> Snapshot {
         cpu: std::time::Duration::ZERO,
         memory_bytes: 0,
         warnings: Vec::new(),
+        watched: None,
         fates: if agent == 0 { vec![Fate::Accepted, Fate::Unknown] } else { Vec::new() },
     }
 }

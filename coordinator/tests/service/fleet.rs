@@ -199,6 +199,7 @@ impl Puppet {
             cpu: Duration::from_millis(1),
             memory_bytes: 1 << 20,
             warnings: Vec::new(),
+            watched: None,
             fates: if last { vec![Fate::Accepted; tickets as usize] } else { Vec::new() },
         }
     }

@@ -6,7 +6,7 @@ use voteburst_burst::clock::Offset;
 use voteburst_burst::outcome::Fate;
 use voteburst_burst::tally::Tally;
 
-use super::{MOST_ITEMS, WireProblem, at_most, lookups, malformed, tally, text};
+use super::{MOST_ITEMS, WireProblem, at_most, generator, lookups, malformed, tally, text};
 use crate::message::{Check, CheckStatus, FromAgent, Join, Progress, Ready, Snapshot};
 use crate::wire::{self, agent_message::Body, check::Status};
 
@@ -120,6 +120,8 @@ impl From<&Snapshot> for wire::Snapshot {
             proxies,
             unplaced: Some(unplaced),
             lookups: Some(lookups::to_wire(&snapshot.tally.lookups)),
+            watched: snapshot.watched.as_ref().map(generator::to_wire),
+            late: generator::late_to_wire(&snapshot.tally.late),
             fates: snapshot.fates.iter().map(|fate| *fate as u8).collect(),
         }
     }
@@ -131,6 +133,7 @@ impl TryFrom<wire::Snapshot> for Snapshot {
     fn try_from(mut snapshot: wire::Snapshot) -> Result<Self, WireProblem> {
         let mut tally = tally::from_wire(&snapshot.proxies, snapshot.unplaced.take())?;
         tally.lookups = lookups::from_wire(snapshot.lookups.take())?;
+        generator::add_late(snapshot.late.take().as_ref(), &mut tally.late)?;
         Ok(Self { tally, ..head_from_wire(snapshot)? })
     }
 }
@@ -153,6 +156,7 @@ pub(super) fn head_from_wire(snapshot: wire::Snapshot) -> Result<Snapshot, WireP
         cpu: Duration::from_micros(snapshot.cpu_us),
         memory_bytes: snapshot.memory_bytes,
         warnings: snapshot.warnings.into_iter().map(|warning| text("a warning", warning)).collect::<Result<_, _>>()?,
+        watched: snapshot.watched.map(generator::from_wire).transpose()?,
         fates: snapshot.fates.into_iter().map(fate).collect::<Result<_, _>>()?,
     })
 }

@@ -5,6 +5,7 @@
 
 mod agent;
 mod coordinator;
+mod generator;
 mod histogram;
 mod lookups;
 mod sealed;
@@ -55,6 +56,16 @@ pub enum WireProblem {
     /// One proxy's figures twice in a snapshot, which would count twice.
     #[error("proxy {0} appears twice in one snapshot: needed once")]
     Twice(std::net::IpAddr),
+    /// Columns that belong together and do not have the length they need.
+    #[error("{what} have {found} entries: needed {needed}")]
+    Uneven {
+        /// The columns.
+        what: &'static str,
+        /// The length of one of them.
+        found: u64,
+        /// The length of the others.
+        needed: u64,
+    },
     /// Bytes that are no message.
     #[error("a message cannot be decoded: {0}")]
     Undecodable(String),

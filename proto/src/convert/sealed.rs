@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use prost::Message as _;
 use voteburst_burst::clock::Offset;
 use voteburst_burst::outcome::Fate;
-use voteburst_burst::tally::Tally;
+use voteburst_burst::tally::{LateSeconds, Tally};
 
 use super::agent::head_from_wire;
-use super::{WireProblem, lookups, tally};
+use super::{WireProblem, generator, lookups, tally};
 use crate::message::{FromAgent, Snapshot};
 use crate::wire::{self, agent_message::Body};
 
@@ -79,11 +79,13 @@ pub struct Sealed {
 
 impl Sealed {
     fn judge(mut snapshot: Box<wire::Snapshot>) -> Result<Self, WireProblem> {
-        let counted = (std::mem::take(&mut snapshot.proxies), snapshot.unplaced.take(), snapshot.lookups.take());
+        let counted =
+            (std::mem::take(&mut snapshot.proxies), snapshot.unplaced.take(), snapshot.lookups.take(), snapshot.late.take());
         let head = head_from_wire((*snapshot).clone())?;
-        (snapshot.proxies, snapshot.unplaced, snapshot.lookups) = counted;
+        (snapshot.proxies, snapshot.unplaced, snapshot.lookups, snapshot.late) = counted;
         let (counts, mut proxies) = tally::judge(&snapshot.proxies, snapshot.unplaced.as_ref())?;
         let lookups = lookups::from_wire(snapshot.lookups.clone())?;
+        generator::judge_late(snapshot.late.as_ref())?;
         proxies.extend(lookups.phones.values().flat_map(|told| told.opened.keys().chain(told.group.answers.keys())));
         proxies.extend(lookups.phones.values().flat_map(|told| told.group.led_to.keys()));
         proxies.extend(lookups.carriers.values().flat_map(|group| group.answers.keys().chain(group.led_to.keys())));
@@ -148,13 +150,22 @@ impl Sealed {
         self.head().fates
     }
 
+    /// How late this agent was, by second.
+    #[must_use]
+    pub fn late(&self) -> LateSeconds {
+        let mut late = LateSeconds::default();
+        let added = self.wire().and_then(|snapshot| generator::add_late(snapshot.late.as_ref(), &mut late));
+        added.unwrap_or_else(|problem| judged(&problem));
+        late
+    }
+
     /// Adds its tally to another one, as [`Tally::merge`] would, one proxy at a time: whatever the number of agents, there
     /// is one set of decoded histograms.
     pub fn add_to(&self, fleet: &mut Tally) {
         let added = self.wire().and_then(|snapshot| {
             tally::add_to(&snapshot.proxies, snapshot.unplaced, fleet)?;
             fleet.lookups.merge(&lookups::from_wire(snapshot.lookups)?);
-            Ok(())
+            generator::add_late(snapshot.late.as_ref(), &mut fleet.late)
         });
         added.unwrap_or_else(|problem| judged(&problem));
     }
