@@ -147,8 +147,7 @@ async fn what_the_socket_does_not_take_goes_with_the_flush() {
     assert_eq!(written, vote.len());
     assert!(client.buffered() > 0, "the sockets took all of {written} bytes");
     let mut came = vec![0; vote.len()];
-    let (flushed, read) =
-        tokio::join!(std::future::poll_fn(|cx| client.poll_flush(cx)), theirs.read_exact(&mut came));
+    let (flushed, read) = tokio::join!(std::future::poll_fn(|cx| client.poll_flush(cx)), theirs.read_exact(&mut came));
     flushed.unwrap();
     read.unwrap();
     assert!(came == vote, "other bytes came than were sent");
@@ -185,10 +184,9 @@ async fn a_wrong_certificate_is_refused_between_good_ones() {
 #[tokio::test]
 async fn a_server_that_speaks_no_tls_or_hangs_up_is_named() {
     let server = Server::new().await;
-    for (answer, kind) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], io::ErrorKind::InvalidData),
-        (&b""[..], io::ErrorKind::UnexpectedEof),
-    ] {
+    for (answer, kind) in
+        [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], io::ErrorKind::InvalidData), (&b""[..], io::ErrorKind::UnexpectedEof)]
+    {
         let (client, mut theirs) = server.tcp().await;
         theirs.write_all(answer).await.unwrap();
         theirs.shutdown().await.unwrap();
