@@ -2,7 +2,9 @@
 //!
 //! The common case, a whole answer in one piece, copies nothing; only a head cut in two is kept for the next piece.
 
-use httparse::{EMPTY_HEADER, Response, Status};
+use std::mem::MaybeUninit;
+
+use httparse::{ParserConfig, Response, Status};
 
 /// The longest head of an answer, in bytes.
 pub(crate) const MOST_HEAD: usize = 16 * 1_024;
@@ -61,6 +63,38 @@ enum At {
     Done,
 }
 
+/// The last head that was read, and what it says.
+///
+/// Servers answer votes with the same bytes over and over, at least for the second that a Date stands for. What a head
+/// says depends on its bytes alone, and comparing them costs a small part of parsing them.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHead {
+    /// Up to and with the empty line; empty when none was read.
+    bytes: Vec<u8>,
+    says: Option<Head>,
+}
+
+impl KnownHead {
+    /// How long the head is that `rest` begins with, and what it says; `None` when it is another one than the last.
+    fn recall(&self, rest: &[u8]) -> Option<(usize, Head)> {
+        let says = self.says.filter(|_| rest.starts_with(&self.bytes))?;
+        Some((self.bytes.len(), says))
+    }
+
+    fn remember(&mut self, head: &[u8], says: Head) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(head);
+        self.says = Some(says);
+    }
+}
+
+/// What the head of a final answer says.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: u16,
+    framing: Framing,
+}
+
 /// Reads one answer.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -86,12 +120,12 @@ impl Reader {
     /// Takes the next piece. Returns the answer once it is whole.
     ///
     /// Bytes behind the answer belong to nothing that was asked, so that connection is not to be used again.
-    pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<Option<Answer>, BadAnswer> {
+    pub(crate) fn feed(&mut self, piece: &[u8], known: &mut KnownHead) -> Result<Option<Answer>, BadAnswer> {
         if piece.is_empty() {
             return Ok(None);
         }
         if self.kept.is_empty() {
-            let used = self.advance(piece)?;
+            let used = self.advance(piece, known)?;
             if self.at != At::Done {
                 self.kept.extend_from_slice(&piece[used..]);
             } else if used < piece.len() {
@@ -100,7 +134,7 @@ impl Reader {
         } else {
             let mut joined = std::mem::take(&mut self.kept);
             joined.extend_from_slice(piece);
-            return self.feed(&joined);
+            return self.feed(&joined, known);
         }
         Ok((self.at == At::Done).then_some(self.answer))
     }
@@ -114,19 +148,19 @@ impl Reader {
     }
 
     /// Reads as far as whole elements reach and returns how many bytes that were.
-    fn advance(&mut self, piece: &[u8]) -> Result<usize, BadAnswer> {
+    fn advance(&mut self, piece: &[u8], known: &mut KnownHead) -> Result<usize, BadAnswer> {
         let mut used = 0;
         while self.at != At::Done {
-            let Some(step) = self.step(&piece[used..])? else { break };
+            let Some(step) = self.step(&piece[used..], known)? else { break };
             used += step;
         }
         Ok(used)
     }
 
     /// Reads one element; `None` when it is not whole yet.
-    fn step(&mut self, rest: &[u8]) -> Result<Option<usize>, BadAnswer> {
+    fn step(&mut self, rest: &[u8], known: &mut KnownHead) -> Result<Option<usize>, BadAnswer> {
         match self.at {
-            At::Head => self.head(rest),
+            At::Head => self.head(rest, known),
             At::Length(left) => {
                 let step = take(left, rest);
                 self.at = if step == left { At::Done } else { At::Length(left - step) };
@@ -155,23 +189,18 @@ impl Reader {
         }
     }
 
-    fn head(&mut self, rest: &[u8]) -> Result<Option<usize>, BadAnswer> {
-        let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-        let mut response = Response::new(&mut fields);
-        let length = match response.parse(rest) {
-            Ok(Status::Complete(length)) if length <= MOST_HEAD => length,
-            Ok(Status::Partial) if rest.len() < MOST_HEAD => return Ok(None),
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::LongHead),
-            Err(_) => return Err(BadAnswer::Head),
+    fn head(&mut self, rest: &[u8], known: &mut KnownHead) -> Result<Option<usize>, BadAnswer> {
+        let (length, Head { status, framing }) = match known.recall(rest) {
+            Some(recalled) => recalled,
+            None => match parse(rest)? {
+                (Some(length), Some(head)) => {
+                    known.remember(&rest[..length], head);
+                    (length, head)
+                }
+                // Not whole yet, or an interim answer.
+                (length, _) => return Ok(length),
+            },
         };
-        let status = response.code.ok_or(BadAnswer::Head)?;
-        match status {
-            101 => return Err(BadAnswer::Upgrade),
-            // Interim answers announce the real one (RFC 9110, section 15.2).
-            100..=199 => return Ok(Some(length)),
-            _ => {}
-        }
-        let framing = Framing::of(&response)?;
         self.answer = Answer { status, keep: framing.keep };
         self.at = match framing.body {
             // RFC 9112, section 6.3: these have no body whatever their fields say.
@@ -226,12 +255,32 @@ fn some_bytes(step: u64, rest: &[u8]) -> Option<usize> {
     (!rest.is_empty()).then(|| usize::try_from(step).unwrap_or(rest.len()))
 }
 
+/// The length of the head that `rest` begins with, if it is whole, and what it says, if it announces no other answer.
+fn parse(rest: &[u8]) -> Result<(Option<usize>, Option<Head>), BadAnswer> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut response = Response::new(&mut []);
+    let length = match ParserConfig::default().parse_response_with_uninit_headers(&mut response, rest, &mut fields) {
+        Ok(Status::Complete(length)) if length <= MOST_HEAD => length,
+        Ok(Status::Partial) if rest.len() < MOST_HEAD => return Ok((None, None)),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::LongHead),
+        Err(_) => return Err(BadAnswer::Head),
+    };
+    match response.code.ok_or(BadAnswer::Head)? {
+        101 => Err(BadAnswer::Upgrade),
+        // Interim answers announce the real one (RFC 9110, section 15.2).
+        100..=199 => Ok((Some(length), None)),
+        status => Ok((Some(length), Some(Head { status, framing: Framing::of(&response)? }))),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Body {
     Length(u64),
     Chunked,
     UntilClose,
 }
 
+#[derive(Clone, Copy, Debug)]
 struct Framing {
     body: Body,
     keep: bool,

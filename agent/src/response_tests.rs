@@ -25,16 +25,18 @@ const GOOD: [(&str, &[u8], u16, bool); 10] = [
 
 #[test]
 fn a_whole_answer_is_understood_wherever_it_is_cut_in_two() {
+    // Shared, so that every answer comes after another one and after itself.
+    let mut known = KnownHead::default();
     for (name, bytes, status, keep) in GOOD {
         for cut in 0..=bytes.len() {
             let mut reader = Reader::new(false);
             assert!(reader.untouched());
-            let first = reader.feed(&bytes[..cut]).unwrap();
+            let first = reader.feed(&bytes[..cut], &mut known).unwrap();
             let answer = if cut == bytes.len() {
                 first
             } else {
                 assert_eq!(first, None, "{name} cut at {cut}");
-                reader.feed(&bytes[cut..]).unwrap()
+                reader.feed(&bytes[cut..], &mut known).unwrap()
             };
             assert_eq!(answer, Some(Answer { status, keep }), "{name} cut at {cut}");
         }
@@ -43,31 +45,51 @@ fn a_whole_answer_is_understood_wherever_it_is_cut_in_two() {
 
 #[test]
 fn a_whole_answer_is_understood_byte_by_byte() {
+    let mut known = KnownHead::default();
     for (name, bytes, status, keep) in GOOD {
         let mut reader = Reader::new(false);
-        let answers: Vec<_> = bytes.iter().filter_map(|byte| reader.feed(&[*byte]).unwrap()).collect();
+        let answers: Vec<_> = bytes.iter().filter_map(|byte| reader.feed(&[*byte], &mut known).unwrap()).collect();
         assert_eq!(answers, [Answer { status, keep }], "{name}");
     }
 }
 
 #[test]
+fn a_head_that_is_known_is_not_mistaken_for_another_one() {
+    let mut known = KnownHead::default();
+    for (length, status, body) in
+        [(1, 200, "x"), (1, 200, "y"), (12, 200, "twelve bytes"), (12, 503, "twelve bytes"), (1, 200, "x")]
+    {
+        let bytes = format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n\r\n{body}");
+        let answer = Reader::new(false).feed(bytes.as_bytes(), &mut known).unwrap();
+        assert_eq!(answer, Some(Answer { status, keep: true }), "{bytes}");
+    }
+    // Known, and yet not whole until its body is; and nothing to the one who asked for the head alone.
+    let head = b"HTTP/1.1 200 Told\r\ncontent-length: 1\r\n\r\n";
+    assert_eq!(Reader::new(false).feed(head, &mut known), Ok(None));
+    assert_eq!(Reader::new(true).feed(head, &mut known), Ok(Some(Answer { status: 200, keep: true })));
+}
+
+#[test]
 fn a_body_without_length_ends_with_the_connection() {
     let mut reader = Reader::new(false);
-    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\n\r\nsome").unwrap(), None);
-    assert_eq!(reader.feed(b" more").unwrap(), None);
+    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\n\r\nsome", &mut KnownHead::default()).unwrap(), None);
+    assert_eq!(reader.feed(b" more", &mut KnownHead::default()).unwrap(), None);
     assert_eq!(reader.end(), Ok(Answer { status: 200, keep: false }));
 }
 
 #[test]
 fn the_answer_to_head_has_no_body_whatever_length_it_tells() {
     let mut reader = Reader::new(true);
-    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n").unwrap(), Some(Answer { status: 200, keep: true }));
+    assert_eq!(
+        reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n", &mut KnownHead::default()).unwrap(),
+        Some(Answer { status: 200, keep: true })
+    );
 }
 
 #[test]
 fn bytes_behind_the_answer_spoil_the_connection_but_not_the_answer() {
     let bytes = [VOTED, b"HTTP/1.1 408 Request Time-out\r\n"].concat();
-    assert_eq!(Reader::new(false).feed(&bytes).unwrap(), Some(Answer { status: 200, keep: false }));
+    assert_eq!(Reader::new(false).feed(&bytes, &mut KnownHead::default()).unwrap(), Some(Answer { status: 200, keep: false }));
 }
 
 #[test]
@@ -75,7 +97,7 @@ fn an_answer_that_ends_early_is_cut() {
     for (name, bytes, ..) in GOOD {
         for cut in 0..bytes.len() {
             let mut reader = Reader::new(false);
-            reader.feed(&bytes[..cut]).unwrap();
+            reader.feed(&bytes[..cut], &mut KnownHead::default()).unwrap();
             assert_eq!(reader.end(), Err(BadAnswer::Cut), "{name} cut at {cut}");
         }
     }
@@ -112,16 +134,16 @@ fn what_is_no_answer_is_refused_with_its_reason() {
         ("a switch of protocols", b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec(), BadAnswer::Upgrade),
     ];
     for (name, bytes, reason) in cases {
-        assert_eq!(Reader::new(false).feed(&bytes), Err(reason), "{name}");
+        assert_eq!(Reader::new(false).feed(&bytes, &mut KnownHead::default()), Err(reason), "{name}");
     }
 }
 
 #[test]
 fn a_body_without_length_is_bounded() {
     let mut reader = Reader::new(false);
-    reader.feed(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    reader.feed(b"HTTP/1.1 200 OK\r\n\r\n", &mut KnownHead::default()).unwrap();
     let piece = vec![0; 64 * 1_024];
-    let refused = (0..17).find_map(|count| reader.feed(&piece).err().map(|reason| (count, reason)));
+    let refused = (0..17).find_map(|count| reader.feed(&piece, &mut KnownHead::default()).err().map(|reason| (count, reason)));
     assert_eq!(refused, Some((16, BadAnswer::LongBody)));
 }
 
@@ -130,10 +152,10 @@ proptest! {
     fn bytes_from_a_hostile_server_never_panic_and_never_pile_up(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 0..40), begun in any::<bool>()) {
         let mut reader = Reader::new(false);
         if begun {
-            reader.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+            reader.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", &mut KnownHead::default()).unwrap();
         }
         for piece in pieces {
-            if !matches!(reader.feed(&piece), Ok(None)) {
+            if !matches!(reader.feed(&piece, &mut KnownHead::default()), Ok(None)) {
                 break;
             }
             prop_assert!(reader.kept.len() <= MOST_HEAD);

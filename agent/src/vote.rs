@@ -288,7 +288,7 @@ impl Exchange<'_> {
             match ready!(held.conn.poll_read(cx, &mut piece)) {
                 Ok(0) if self.is_stale(held) => return Poll::Ready(Err(Failure::StaleKeepAlive)),
                 Ok(0) => return Poll::Ready(self.reader.end().map_err(|_| Failure::Reset)),
-                Ok(_) => match self.reader.feed(piece.filled()) {
+                Ok(_) => match self.reader.feed(piece.filled(), &mut self.vote.worker.known_head.borrow_mut()) {
                     Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
                     Ok(None) => {}
                     Err(_) => return Poll::Ready(Err(Failure::BadResponse)),

@@ -21,6 +21,7 @@ use crate::pace::planned_at;
 use crate::patience::{Patience, Wait};
 use crate::record::Record;
 use crate::resolve::Resolver;
+use crate::response::KnownHead;
 
 /// How many viewers may be opening a connection ahead of their votes at the same time. More would overflow the
 /// backlog of a proxy's listening socket by the agent's doing. Viewers whose vote is due never wait for this.
@@ -92,6 +93,8 @@ pub(crate) struct Worker {
     pub(crate) record: RefCell<Record>,
     /// Where requests are rendered; emptied by each.
     pub(crate) request: RefCell<Vec<u8>>,
+    /// The head of the answer that came last, whoever got it.
+    pub(crate) known_head: RefCell<KnownHead>,
     pub(crate) dialler: Dialler,
     pub(crate) resolver: Resolver,
     pub(crate) patience: Patience,
@@ -142,6 +145,7 @@ impl Worker {
             record: RefCell::new(Record::new(tickets.len(), clock.now())),
             to_head: request.starts_with(b"HEAD "),
             request: RefCell::new(request),
+            known_head: RefCell::default(),
             dialler,
             resolver,
             patience: Patience::new(target.response_timeout),
