@@ -1,0 +1,34 @@
+//! The files of a run directory that are made for other programs.
+
+use voteburst_coordinator::journal::Evidence;
+use voteburst_coordinator::report::Report;
+use voteburst_coordinator::report::compare::Comparison;
+
+use crate::tables;
+
+/// One file, ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its name in the run directory.
+    pub name: &'static str,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+impl Document {
+    fn text(name: &'static str, text: String) -> Self {
+        Self { name, bytes: text.into_bytes() }
+    }
+}
+
+/// Every file of one run. `report` is the report of `evidence`.
+#[must_use]
+pub fn of_run(report: &Report, _evidence: &Evidence) -> Vec<Document> {
+    vec![Document::text("timeline.csv", tables::timeline(report)), Document::text("proxies.csv", tables::proxies(report))]
+}
+
+/// Every file of a comparison; each of its runs has its own in its own directory.
+#[must_use]
+pub fn of_comparison(_comparison: &Comparison) -> Vec<Document> {
+    Vec::new()
+}

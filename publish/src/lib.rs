@@ -1,0 +1,11 @@
+//! What others read: a rehearsal's report in the formats of spreadsheets, build servers and chat.
+//!
+//! Every format is one file here and a pure function of what a run directory holds, so that the same directory gives the same
+//! bytes again: [`tables`] (CSV).
+//!
+//! Deliberately absent: figures of its own. What is published here is in `report.json` too, under the same names.
+
+mod document;
+pub mod tables;
+
+pub use document::{Document, of_comparison, of_run};

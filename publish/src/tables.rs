@@ -1,0 +1,117 @@
+//! CSV: the timeline in long form and one row per proxy.
+//!
+//! As RFC 4180 has it: comma, CRLF after every record, a header line, quotes where a field needs them. Numbers have a point and
+//! no thousands separators; an empty field says what `null` says in `report.json`: there is nothing to tell.
+
+use csv::{Terminator, WriterBuilder};
+use voteburst_coordinator::report::Report;
+
+/// `timeline.csv`: one row per second and proxy, seconds in order, then proxies by address.
+///
+/// `t_s` is the second's beginning after T0, negative before it. `open` and `in_flight` are levels at its end, all others are
+/// counts of what happened in it.
+#[must_use]
+pub fn timeline(report: &Report) -> String {
+    let mut table = Table::new(["t_s", "proxy", "open", "in_flight", "accepted", "failed", "sent", "opened", "dns_answers"]);
+    for second in &report.timeline {
+        for (proxy, cell) in &second.proxies {
+            table.row([
+                second.t_s.to_string(),
+                proxy.clone(),
+                cell.open.to_string(),
+                cell.in_flight.to_string(),
+                cell.accepted.to_string(),
+                cell.failed.to_string(),
+                cell.sent.to_string(),
+                cell.opened.to_string(),
+                cell.dns_answers.to_string(),
+            ]);
+        }
+    }
+    table.text()
+}
+
+/// `proxies.csv`: one row per proxy, by address, with the keys of `report.json`'s `proxies[]`.
+///
+/// Latencies are in milliseconds, quantiles of what was counted at this proxy, empty when nothing was.
+#[must_use]
+pub fn proxies(report: &Report) -> String {
+    let mut table = Table::new(PROXY_COLUMNS);
+    for proxy in &report.proxies {
+        let counts = [
+            proxy.opened,
+            proxy.closed,
+            proxy.closed_idle,
+            proxy.also_rans,
+            proxy.peak_open.max(0).unsigned_abs(),
+            proxy.peak_in_flight.max(0).unsigned_abs(),
+            proxy.dns_answers,
+            proxy.sent,
+            proxy.accepted,
+            proxy.failed,
+        ];
+        let latencies = [&proxy.latency_ms.response, &proxy.latency_ms.service, &proxy.latency_ms.lateness];
+        let quantiles = latencies.iter().flat_map(|latency| [latency.p50, latency.p90, latency.p99, latency.p999, latency.max]);
+        let mut fields = [proxy.address.clone()].into_iter();
+        let mut fields = fields
+            .by_ref()
+            .chain(counts.iter().map(u64::to_string))
+            .chain(quantiles.map(|value| value.map_or_else(String::new, |value| value.to_string())));
+        table.row(PROXY_COLUMNS.map(|_| fields.next().unwrap_or_default()));
+    }
+    table.text()
+}
+
+const PROXY_COLUMNS: [&str; 26] = [
+    "proxy",
+    "opened",
+    "closed",
+    "closed_idle",
+    "also_rans",
+    "peak_open",
+    "peak_in_flight",
+    "dns_answers",
+    "sent",
+    "accepted",
+    "failed",
+    "response_p50_ms",
+    "response_p90_ms",
+    "response_p99_ms",
+    "response_p999_ms",
+    "response_max_ms",
+    "service_p50_ms",
+    "service_p90_ms",
+    "service_p99_ms",
+    "service_p999_ms",
+    "service_max_ms",
+    "lateness_p50_ms",
+    "lateness_p90_ms",
+    "lateness_p99_ms",
+    "lateness_p999_ms",
+    "lateness_max_ms",
+];
+
+/// A table that is being written into memory.
+struct Table {
+    rows: csv::Writer<Vec<u8>>,
+}
+
+impl Table {
+    fn new<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Self {
+        let mut table = Self { rows: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new()) };
+        table.row(names.map(str::to_owned));
+        table
+    }
+
+    fn row<const COLUMNS: usize>(&mut self, fields: [String; COLUMNS]) {
+        // Memory takes every byte, and rows of another length than the header's would be a mistake here.
+        if let Err(error) = self.rows.write_record(fields) {
+            unreachable!("a row that memory does not take: {error}");
+        }
+    }
+
+    fn text(self) -> String {
+        let bytes = self.rows.into_inner().unwrap_or_else(|error| unreachable!("a table that memory does not take: {error}"));
+        String::from_utf8(bytes).unwrap_or_else(|error| unreachable!("a table of text that is no text: {error}"))
+    }
+}
