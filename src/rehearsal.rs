@@ -299,7 +299,7 @@ fn write(directory: &RunDirectory, evidence: Evidence) -> Played {
     };
     let kept = kept();
     let report = Report::of_evidence(&evidence);
-    let kept = kept.and_then(|()| crate::report::write(directory.path(), &report));
+    let kept = kept.and_then(|()| crate::report::write(directory.path(), &report, &evidence));
     if let Err(problem) = &kept {
         say::error(problem);
     }

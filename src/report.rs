@@ -9,6 +9,7 @@ use serde::Serialize;
 use voteburst_coordinator::journal::{Evidence, JournalProblem, write_atomically};
 use voteburst_coordinator::report::compare::Comparison;
 use voteburst_coordinator::report::{Report, terminal};
+use voteburst_publish::{self as publish, Document};
 
 use crate::problem::Problem;
 use crate::{cli, say};
@@ -28,8 +29,9 @@ pub(crate) fn report(args: &cli::Report) -> Result<ExitCode, Problem> {
 }
 
 fn again(dir: &Path) -> Result<Report, Problem> {
-    let report = Report::of_evidence(&Evidence::load(dir).map_err(Problem::usage)?);
-    write(dir, &report).map_err(Problem::usage)?;
+    let evidence = Evidence::load(dir).map_err(Problem::usage)?;
+    let report = Report::of_evidence(&evidence);
+    write(dir, &report, &evidence).map_err(Problem::usage)?;
     Ok(report)
 }
 
@@ -54,21 +56,27 @@ fn comparison_again(dir: &Path) -> Result<Comparison, Problem> {
     Ok(comparison)
 }
 
-/// Writes `report.json` and `report.txt` into a run directory.
-pub(crate) fn write(dir: &Path, report: &Report) -> Result<(), JournalProblem> {
-    put(&dir.join("report.json"), &json(report))?;
-    put(&dir.join("report.txt"), &terminal::render(report))
+/// Writes `report.json`, `report.txt` and what other programs read into a run directory.
+pub(crate) fn write(dir: &Path, report: &Report, evidence: &Evidence) -> Result<(), JournalProblem> {
+    put(&dir.join("report.json"), json(report).as_bytes())?;
+    put(&dir.join("report.txt"), terminal::render(report).as_bytes())?;
+    put_all(dir, &publish::of_run(report, evidence))
 }
 
-/// Writes `compare.json` and `compare.txt` into the directory of a comparison.
+/// Writes `compare.json`, `compare.txt` and what other programs read into the directory of a comparison.
 pub(crate) fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), JournalProblem> {
-    put(&dir.join(COMPARISON), &json(comparison))?;
-    put(&dir.join("compare.txt"), &comparison.render())
+    put(&dir.join(COMPARISON), json(comparison).as_bytes())?;
+    put(&dir.join("compare.txt"), comparison.render().as_bytes())?;
+    put_all(dir, &publish::of_comparison(comparison))
 }
 
-fn put(path: &Path, text: &str) -> Result<(), JournalProblem> {
+fn put_all(dir: &Path, documents: &[Document]) -> Result<(), JournalProblem> {
+    documents.iter().try_for_each(|document| put(&dir.join(document.name), &document.bytes))
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), JournalProblem> {
     let lost = |source: io::Error| JournalProblem::ReportLost { path: PathBuf::from(path), source };
-    write_atomically(path, text.as_bytes()).map_err(lost)
+    write_atomically(path, bytes).map_err(lost)
 }
 
 /// A report as JSON text with a line end.

@@ -38,26 +38,17 @@ pub fn timeline(report: &Report) -> String {
 pub fn proxies(report: &Report) -> String {
     let mut table = Table::new(PROXY_COLUMNS);
     for proxy in &report.proxies {
-        let counts = [
-            proxy.opened,
-            proxy.closed,
-            proxy.closed_idle,
-            proxy.also_rans,
-            proxy.peak_open.max(0).unsigned_abs(),
-            proxy.peak_in_flight.max(0).unsigned_abs(),
-            proxy.dns_answers,
-            proxy.sent,
-            proxy.accepted,
-            proxy.failed,
-        ];
+        let counts = [proxy.opened, proxy.closed, proxy.closed_idle, proxy.also_rans];
+        let levels = [proxy.peak_open, proxy.peak_in_flight];
+        let attempts = [proxy.dns_answers, proxy.sent, proxy.accepted, proxy.failed];
         let latencies = [&proxy.latency_ms.response, &proxy.latency_ms.service, &proxy.latency_ms.lateness];
         let quantiles = latencies.iter().flat_map(|latency| [latency.p50, latency.p90, latency.p99, latency.p999, latency.max]);
-        let mut fields = [proxy.address.clone()].into_iter();
-        let mut fields = fields
-            .by_ref()
-            .chain(counts.iter().map(u64::to_string))
-            .chain(quantiles.map(|value| value.map_or_else(String::new, |value| value.to_string())));
-        table.row(PROXY_COLUMNS.map(|_| fields.next().unwrap_or_default()));
+        let mut fields = vec![proxy.address.clone()];
+        fields.extend(counts.iter().map(u64::to_string));
+        fields.extend(levels.iter().map(i64::to_string));
+        fields.extend(attempts.iter().map(u64::to_string));
+        fields.extend(quantiles.map(|value| value.map_or_else(String::new, |value| value.to_string())));
+        table.row(fields);
     }
     table.text()
 }
@@ -99,11 +90,11 @@ struct Table {
 impl Table {
     fn new<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Self {
         let mut table = Self { rows: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new()) };
-        table.row(names.map(str::to_owned));
+        table.row(names);
         table
     }
 
-    fn row<const COLUMNS: usize>(&mut self, fields: [String; COLUMNS]) {
+    fn row(&mut self, fields: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         // Memory takes every byte, and rows of another length than the header's would be a mistake here.
         if let Err(error) = self.rows.write_record(fields) {
             unreachable!("a row that memory does not take: {error}");
