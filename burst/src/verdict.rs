@@ -3,6 +3,8 @@
 //! A run passes only when everything planned was seen and every limit held. What was not seen, or was measured by a
 //! generator that was itself late, is *unknown*: such a run proves neither that the target held nor that it failed.
 
+mod limits;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::scenario::Thresholds;
+
+pub use limits::{Bound, Limit, Unit, limits};
 
 /// What a rehearsal says of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -265,6 +269,13 @@ pub struct Facts<'a> {
     pub forced: Option<String>,
 }
 
+impl Facts<'_> {
+    /// Whether nothing was fired, so that no limit was tried.
+    fn never_began(&self) -> bool {
+        self.partial.is_some() && self.ledger.never_sent == self.ledger.planned
+    }
+}
+
 /// The verdict with its reasons, gravest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -344,9 +355,7 @@ fn unknown_reasons(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Reason> {
 fn limit_reasons(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let ledger = facts.ledger;
-    // Nothing was fired, so no limit was tried.
-    let never_began = facts.partial.is_some() && ledger.never_sent == ledger.planned;
-    if ledger.planned == 0 || never_began {
+    if ledger.planned == 0 || facts.never_began() {
         return reasons;
     }
     let complaints = ledger.complaints as f64 / ledger.voters.max(1) as f64;

@@ -137,3 +137,59 @@ fn a_live_target_without_a_ballot_box_may_pass_but_is_told_the_weaker_claim() {
 fn exit_codes_are_those_of_the_manual() {
     assert_eq!([Outcome::Pass, Outcome::Fail, Outcome::Unknown].map(Outcome::exit_code), [0, 1, 3]);
 }
+
+proptest::proptest! {
+    /// The line of a limit and the verdict's reasons are worked out apart; a reader must never see them disagree.
+    #[test]
+    fn a_limit_is_told_as_broken_exactly_when_the_verdict_blames_it(
+        accepted in 990_u64..=1_000,
+        complaints in 0_u64..4,
+        response_p99_ms in proptest::option::of(900.0_f64..1_100.0),
+        lateness_p99_ms in proptest::option::of(50.0_f64..150.0),
+        start_spread_ms in proptest::option::of(50.0_f64..150.0),
+        busiest_share in proptest::option::of(0.4_f64..0.6),
+        peak_open in 395_i64..405,
+        connected in proptest::option::of(0.998_f64..1.0),
+        never_began in proptest::prelude::any::<bool>(),
+    ) {
+        let never_sent = if never_began { 1_000 } else { 0 };
+        let ledger = Ledger { accepted, complaints, never_sent, ..clean() };
+        let facts = Facts {
+            response_p99_ms, lateness_p99_ms, start_spread_ms, busiest_share, peak_open, connected,
+            partial: never_began.then(|| "interrupted".to_owned()),
+            ..sound(&ledger)
+        };
+        let limits = limits(&facts, &thresholds());
+        let known: Vec<_> = limits.iter().map(|limit| limit.code).collect();
+        let mut broken: Vec<_> = limits.iter().filter(|limit| limit.holds == Some(false)).map(|limit| limit.code).collect();
+        let mut blamed = judged(&facts).1;
+        blamed.retain(|code| known.contains(code));
+        broken.sort_unstable();
+        blamed.sort_unstable();
+        proptest::prop_assert_eq!(broken, blamed);
+        for limit in limits {
+            let beyond = limit.margin().map(|margin| margin < 0.0);
+            proptest::prop_assert!(beyond.is_none() || beyond == limit.holds.map(|holds| !holds), "{limit:?}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_says_in_words_what_was_measured_and_what_was_allowed() {
+    let few = Ledger { accepted: 600, ..clean() };
+    let told = limits(&Facts { response_p99_ms: None, connected: None, ..sound(&few) }, &thresholds());
+    let told: Vec<_> = told.iter().map(|limit| format!("{}: {limit}", limit.name)).collect();
+    assert_eq!(
+        told,
+        [
+            "accepted_min: measured 60.000 %, at least 99.900 % needed",
+            "complaints_max: measured 0.000 %, at most 0.100 % allowed",
+            "connected_min: measured nothing, at least 99.900 % needed",
+            "response_p99_max: measured beyond every bound, at most 1000.0 ms allowed",
+            "busiest_share_max: measured 30.000 %, at most 50.000 % allowed",
+            "peak_open_max: measured 300, at most 400 allowed",
+            "lateness_p99_max: measured 1.0 ms, at most 100.0 ms allowed",
+            "start_spread_max: measured 0.5 ms, at most 100.0 ms allowed",
+        ]
+    );
+}

@@ -9,14 +9,14 @@ use voteburst_burst::outcome::Failure;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
 use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
-use voteburst_burst::verdict::{Facts, Reason, Verdict};
+use voteburst_burst::verdict::{self, Facts, Reason, Verdict};
 
 use crate::record::ZoneSeen;
 
 use super::forecast::{ForecastPart, Measured};
 use super::{
     Agent, CacheFacts, DnsPart, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start,
-    TimelineSecond, VerdictPart, Votes,
+    ThresholdPart, TimelineSecond, VerdictPart, Votes,
 };
 
 /// What is known of one agent.
@@ -106,13 +106,14 @@ impl Report {
         let peak_open = proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0);
         let measured = Measured { votes: skew, connections: skew_connections, peak_open };
         let connected = connected_at_t0(findings);
-        let verdict = judge(findings, &proxies, &total, skew, connected);
+        let (verdict, thresholds) = judge(findings, &proxies, &total, skew, connected);
         Self {
             schema: SCHEMA.into(),
             name: scenario.name.clone(),
             zone: scenario.stage.as_ref().map_or_else(|| "live".into(), |stage| stage.zone.to_string()),
             started: findings.started.into(),
             verdict,
+            thresholds,
             plan: plan_part(findings.plan),
             votes: votes(&findings.ledger, &total.total()),
             ledger: findings.ledger.clone(),
@@ -167,7 +168,7 @@ fn judge(
     total: &ProxyTally,
     skew: Option<Skew>,
     connected: Option<f64>,
-) -> VerdictPart {
+) -> (VerdictPart, Vec<ThresholdPart>) {
     let viewers = f64::from(findings.plan.scenario.audience.viewers);
     let lost = findings.agents.iter().filter(|agent| !agent.is_final);
     let facts = Facts {
@@ -190,8 +191,10 @@ fn judge(
         partial: findings.partial.clone(),
         forced: findings.forced.clone(),
     };
-    let verdict = Verdict::judge(&facts, &findings.plan.scenario.thresholds);
-    VerdictPart { outcome: verdict.outcome, reasons: verdict.reasons.iter().map(reason).collect() }
+    let thresholds = &findings.plan.scenario.thresholds;
+    let told = verdict::limits(&facts, thresholds).iter().map(ThresholdPart::from).collect();
+    let verdict = Verdict::judge(&facts, thresholds);
+    (VerdictPart { outcome: verdict.outcome, reasons: verdict.reasons.iter().map(reason).collect() }, told)
 }
 
 /// The response time within which 99 % of *planned* votes were accepted; `None` when fewer ever were. Taken over accepted

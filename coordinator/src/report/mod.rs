@@ -8,6 +8,7 @@ mod dns;
 mod evidence;
 mod forecast;
 pub mod terminal;
+mod thresholds;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub use build::{AgentFacts, Findings, FrontFacts};
 pub use dns::{CacheFacts, CarrierPart, DnsPart, LookupPart, PhonePart};
 pub use evidence::StageNotes;
 pub use forecast::{Figure, ForecastPart};
+pub use thresholds::ThresholdPart;
 
 /// Version of the published form. A change that breaks readers gets a new number; new keys do not.
 pub const SCHEMA: &str = "voteburst.report/1";
@@ -37,6 +39,9 @@ pub struct Report {
     pub started: String,
     /// What it comes to, and why.
     pub verdict: VerdictPart,
+    /// Every limit of the scenario with its figure, those that held too.
+    #[serde(default)]
+    pub thresholds: Vec<ThresholdPart>,
     /// What was planned.
     pub plan: PlanPart,
     /// What became of the votes.
