@@ -4,7 +4,7 @@ use voteburst_coordinator::journal::Evidence;
 use voteburst_coordinator::report::Report;
 use voteburst_coordinator::report::compare::Comparison;
 
-use crate::tables;
+use crate::{junit, tables};
 
 /// One file, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +24,15 @@ impl Document {
 /// Every file of one run. `report` is the report of `evidence`.
 #[must_use]
 pub fn of_run(report: &Report, _evidence: &Evidence) -> Vec<Document> {
-    vec![Document::text("timeline.csv", tables::timeline(report)), Document::text("proxies.csv", tables::proxies(report))]
+    vec![
+        Document::text("timeline.csv", tables::timeline(report)),
+        Document::text("proxies.csv", tables::proxies(report)),
+        Document::text("junit.xml", junit::of_run(report)),
+    ]
 }
 
 /// Every file of a comparison; each of its runs has its own in its own directory.
 #[must_use]
-pub fn of_comparison(_comparison: &Comparison) -> Vec<Document> {
-    Vec::new()
+pub fn of_comparison(comparison: &Comparison) -> Vec<Document> {
+    vec![Document::text("junit.xml", junit::of_comparison(comparison))]
 }

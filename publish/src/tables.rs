@@ -106,3 +106,60 @@ impl Table {
         String::from_utf8(bytes).unwrap_or_else(|error| unreachable!("a table of text that is no text: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use voteburst_coordinator::report::{ProxySecond, TimelineSecond};
+
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn the_timeline_has_a_row_per_second_and_proxy() {
+        insta::assert_snapshot!(timeline(&fixture::report()));
+    }
+
+    #[test]
+    fn proxies_have_a_row_each_with_all_their_quantiles() {
+        insta::assert_snapshot!(proxies(&fixture::report()));
+    }
+
+    #[test]
+    fn a_run_without_proxies_is_a_header_alone() {
+        assert_eq!(timeline(&fixture::empty()), "t_s,proxy,open,in_flight,accepted,failed,sent,opened,dns_answers\r\n");
+        assert_eq!(proxies(&fixture::empty()).lines().count(), 1);
+    }
+
+    /// Every row of a CSV text without its header, by column.
+    fn read(text: &str) -> Vec<std::collections::HashMap<String, String>> {
+        csv::Reader::from_reader(text.as_bytes()).deserialize().collect::<Result<_, _>>().unwrap()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_in_the_timeline_is_read_back_as_it_was(
+            seconds in proptest::collection::vec(
+                (proptest::prelude::any::<i64>(), "\\PC{0,20}|[,\"\r\n;a ]{0,8}", proptest::prelude::any::<(i64, u32, u64)>()), 0..20),
+        ) {
+            let mut report = fixture::report();
+            report.timeline = seconds.iter().map(|(t_s, proxy, (open, accepted, failed))| {
+                let cell = ProxySecond { open: *open, accepted: *accepted, failed: *failed, ..ProxySecond::default() };
+                TimelineSecond { t_s: *t_s, busiest_new_share: None, proxies: [(proxy.clone(), cell)].into() }
+            }).collect();
+            let found: Vec<_> = read(&timeline(&report)).iter().map(|row| {
+                let cells = (row["open"].parse().unwrap(), row["accepted"].parse().unwrap(), row["failed"].parse().unwrap());
+                (row["t_s"].parse().unwrap(), row["proxy"].clone(), cells)
+            }).collect();
+            proptest::prop_assert_eq!(found, seconds);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_an_empty_field_and_never_zero() {
+        let mut report = fixture::report();
+        report.proxies[0].latency_ms.response.p99 = None;
+        let rows = read(&proxies(&report));
+        assert_eq!((rows[0]["response_p99_ms"].as_str(), rows[0].len()), ("", PROXY_COLUMNS.len()));
+        assert_eq!(rows[1]["response_p99_ms"], report.proxies[1].latency_ms.response.p99.unwrap().to_string());
+    }
+}
