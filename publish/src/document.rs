@@ -4,6 +4,7 @@ use voteburst_coordinator::journal::Evidence;
 use voteburst_coordinator::report::Report;
 use voteburst_coordinator::report::compare::Comparison;
 
+use crate::histograms::{self, Span};
 use crate::{junit, tables};
 
 /// One file, ready to be written.
@@ -23,11 +24,15 @@ impl Document {
 
 /// Every file of one run. `report` is the report of `evidence`.
 #[must_use]
-pub fn of_run(report: &Report, _evidence: &Evidence) -> Vec<Document> {
+pub fn of_run(report: &Report, evidence: &Evidence) -> Vec<Document> {
+    let tally = evidence.tally();
+    let log = histograms::interval_log(&tally, Span::of(&evidence.record));
     vec![
         Document::text("timeline.csv", tables::timeline(report)),
         Document::text("proxies.csv", tables::proxies(report)),
         Document::text("junit.xml", junit::of_run(report)),
+        Document { name: "latency.hlog", bytes: log },
+        Document::text("latency.hgrm", histograms::distribution(&tally.total().response)),
     ]
 }
 

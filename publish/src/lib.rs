@@ -1,13 +1,14 @@
 //! What others read: a rehearsal's report in the formats of spreadsheets, build servers and chat.
 //!
 //! Every format is one file here and a pure function of what a run directory holds, so that the same directory gives the same
-//! bytes again: [`tables`] (CSV), [`junit`] (a test case per limit and check).
+//! bytes again: [`tables`] (CSV), [`junit`] (a test case per limit and check), [`histograms`] (HdrHistogram's logs).
 //!
 //! Deliberately absent: figures of its own. What is published here is in `report.json` too, under the same names.
 
 mod document;
 #[cfg(test)]
 mod fixture;
+pub mod histograms;
 pub mod junit;
 pub mod tables;
 
