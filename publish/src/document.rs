@@ -5,7 +5,7 @@ use voteburst_coordinator::report::Report;
 use voteburst_coordinator::report::compare::Comparison;
 
 use crate::histograms::{self, Span};
-use crate::{junit, tables};
+use crate::{junit, summary, tables};
 
 /// One file, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub fn of_run(report: &Report, evidence: &Evidence) -> Vec<Document> {
         Document::text("timeline.csv", tables::timeline(report)),
         Document::text("proxies.csv", tables::proxies(report)),
         Document::text("junit.xml", junit::of_run(report)),
+        Document::text("summary.md", summary::of_run(report)),
         Document { name: "latency.hlog", bytes: log },
         Document::text("latency.hgrm", histograms::distribution(&tally.total().response)),
     ]
@@ -39,5 +40,8 @@ pub fn of_run(report: &Report, evidence: &Evidence) -> Vec<Document> {
 /// Every file of a comparison; each of its runs has its own in its own directory.
 #[must_use]
 pub fn of_comparison(comparison: &Comparison) -> Vec<Document> {
-    vec![Document::text("junit.xml", junit::of_comparison(comparison))]
+    vec![
+        Document::text("junit.xml", junit::of_comparison(comparison)),
+        Document::text("summary.md", summary::of_comparison(comparison)),
+    ]
 }

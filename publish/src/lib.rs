@@ -1,7 +1,8 @@
 //! What others read: a rehearsal's report in the formats of spreadsheets, build servers and chat.
 //!
 //! Every format is one file here and a pure function of what a run directory holds, so that the same directory gives the same
-//! bytes again: [`tables`] (CSV), [`junit`] (a test case per limit and check), [`histograms`] (HdrHistogram's logs).
+//! bytes again: [`tables`] (CSV), [`junit`] (a test case per limit and check), [`histograms`] (HdrHistogram's logs),
+//! [`summary`] (Markdown).
 //!
 //! Deliberately absent: figures of its own. What is published here is in `report.json` too, under the same names.
 
@@ -10,6 +11,7 @@ mod document;
 mod fixture;
 pub mod histograms;
 pub mod junit;
+pub mod summary;
 pub mod tables;
 
 pub use document::{Document, of_comparison, of_run};
