@@ -6,6 +6,7 @@
 //! - `server`: one epoll thread on eight addresses that answers every vote, and every DNS query with one of them
 //! - `agent`: a crew with everything on (plan, phones, pace, tally, lateness, vote log)
 //! - `floor`: the least a client can do: epoll, preformatted bytes, no look at the answer but its end
+//! - wrk and h2load, where installed (`apt install wrk nghttp2-client`), see `peers.rs`
 //!
 //! Agent and floor play the same bursts: every viewer votes at the same instant, several times in a row.
 //! The costs of the kernel's sockets count for both, so their ratio says what the agent adds.
@@ -14,6 +15,7 @@
 
 mod agent;
 mod floor;
+mod peers;
 mod server;
 
 use std::collections::HashMap;
@@ -52,13 +54,19 @@ fn main() -> Outcome<()> {
 
 fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
     let few = FEW.min(viewers / 2).max(1);
-    let (mut small, mut agents, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut small, mut agents, mut floors, mut small_floors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (here, missing): (Vec<&str>, Vec<&str>) = peers::NAMES.into_iter().partition(|name| peers::installed(name));
+    let mut others = Vec::new();
     for _ in 0..rounds.max(1) {
-        for (role, viewers, figures) in
-            [("agent", few, &mut small), ("agent", viewers, &mut agents), ("floor", viewers, &mut floors)]
-        {
+        for (role, viewers, figures) in [
+            ("agent", few, &mut small),
+            ("agent", viewers, &mut agents),
+            ("floor", viewers, &mut floors),
+            ("floor", few, &mut small_floors),
+        ] {
             figures.push(play(role, viewers)?);
         }
+        others.push(play_peers(&here, [few, viewers])?);
     }
     let slope = |key: &str| (median(&agents, key) - median(&small, key)) / f64::from(viewers - few);
     let (agent, floor) = (median(&agents, "cpu_us"), median(&floors, "cpu_us"));
@@ -69,6 +77,15 @@ fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
     println!("  vote, agent      {agent:6.2} µs of CPU  ({}; goal {})", parts(&agents), GOALS.1);
     println!("  vote, floor      {floor:6.2} µs of CPU  ({})", parts(&floors));
     println!("  agent / floor    {ratio:6.2}  (goal {})", GOALS.2);
+    let (agent_few, floor_few) = (median(&small, "cpu_us"), median(&small_floors, "cpu_us"));
+    println!("  with {few} viewers: agent {agent_few:.2} µs, floor {floor_few:.2} µs, ratio {:.2}", agent_few / floor_few);
+    for name in &here {
+        let [few_us, many_us] = [few, viewers].map(|connections| median(&others, &format!("{name}-{connections}")));
+        println!("  {name:6}  {many_us:6.2} µs of CPU per vote  ({few} connections: {few_us:.2})");
+    }
+    for name in &missing {
+        println!("  {name}: NOT INSTALLED, so not compared");
+    }
     let millis = |key| median(&agents, key) / 1_000.0;
     println!(
         "  lateness of a vote when all are due at once: p50 {:.1} ms, p99 {:.1} ms",
@@ -81,6 +98,22 @@ fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
 }
 
 type Figures = HashMap<String, f64>;
+
+/// What the peers cost, by `name-connections`, each against a server of its own.
+fn play_peers(names: &[&str], audiences: [u32; 2]) -> Outcome<Figures> {
+    let mut figures = Figures::new();
+    for name in names {
+        for connections in audiences {
+            let mut server = start("server", 0, 0)?;
+            let port = figure(&last_line(&mut server)?, "port")? as u16;
+            let cost = peers::cpu_us(name, connections, port);
+            drop(server.stdin.take());
+            server.wait()?;
+            figures.insert(format!("{name}-{connections}"), cost?);
+        }
+    }
+    Ok(figures)
+}
 
 /// Runs a role against a server of its own and returns what it printed: `key=number` pairs.
 fn play(role: &str, viewers: u32) -> Outcome<Figures> {
