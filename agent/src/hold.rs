@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use voteburst_burst::outcome::Failure;
+use voteburst_burst::scenario::{Client, Phone};
 use voteburst_burst::tally::{Asker, ProxyIndex};
 
 use crate::dial::{Conn, DialError, Opened};
@@ -34,7 +35,11 @@ pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
     let viewer = worker.viewers.start + me;
     let nature = worker.plan.viewer(viewer);
     let asker = Asker { carrier: nature.carrier, phone: nature.phone };
-    let model = &worker.plan.scenario.audience.phones[usize::from(nature.phone)].model;
+    let Phone { model, client, .. } = &worker.plan.scenario.audience.phones[usize::from(nature.phone)];
+    let dialler = match client {
+        Client::Lean => &worker.dialler,
+        Client::Full => &worker.full_dialler,
+    };
     let addresses = match worker.resolver.resolve(me, nature, model, worker.clock).await {
         Ok(Resolved { addresses, answered }) => {
             worker.record.borrow_mut().resolved(asker, answered, worker.clock.now());
@@ -45,7 +50,7 @@ pub(crate) async fn open(worker: &Worker, me: u32) -> Result<Held, NotHeld> {
             return Err(NotHeld { class: failed.class, place: None, what: failed.what });
         }
     };
-    let dialled = worker.dialler.open(viewer, model.racing, &addresses).await;
+    let dialled = dialler.open(viewer, model.racing, &addresses).await;
     let now = worker.clock.now();
     let mut record = worker.record.borrow_mut();
     match dialled {

@@ -6,6 +6,8 @@
 //! `votelog` count what became of it, and `watch` what the agent itself did to it. Before all that [`preflight`] looks at
 //! the machine and [`sources`] picks addresses.
 //!
+//! Phones that speak HTTP/2 ask by way of `full`, over the same connections.
+//!
 //! Deliberately absent: client behaviour that a scenario does not name (redirects, cookies, pipelining), shared
 //! connections, and any correction of lateness: what was late is shown as late.
 
@@ -13,6 +15,7 @@ mod allow;
 pub mod clock;
 pub mod crew;
 mod dial;
+mod full;
 mod hold;
 mod offset;
 mod pace;

@@ -1,8 +1,10 @@
 //! One vote: from a ticket that is due to its fate, over as many attempts as the app makes.
 
-use std::future::poll_fn;
+use std::cell::Cell;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::ReadBuf;
@@ -10,6 +12,7 @@ use voteburst_burst::clock::LocalTime;
 use voteburst_burst::outcome::{Failure, Fate};
 use voteburst_burst::plan::Ticket;
 
+use crate::dial::Conn;
 use crate::hold::{self, Held};
 use crate::record::Place;
 use crate::response::{Answer, Reader};
@@ -86,6 +89,8 @@ impl Vote<'_> {
         }
         self.count_lateness(place(held));
         let (sent, outcome) = match held {
+            // Boxed, so that lean viewers carry none of it.
+            Some(held) if matches!(held.conn, Conn::Http2(_)) => Box::pin(exchange_http2(self, held, now)).await,
             Some(held) => exchange(self, held, now).await,
             None => return Err(Stop::Drained),
         };
@@ -185,6 +190,36 @@ async fn exchange(vote: &Vote<'_>, held: &mut Held, now: LocalTime) -> (Option<L
     let outcome = poll_fn(|cx| exchange.poll(held, cx)).await;
     vote.worker.end_wait(vote.me);
     (exchange.sent, outcome)
+}
+
+/// The same over HTTP/2.
+async fn exchange_http2(vote: &Vote<'_>, held: &mut Held, now: LocalTime) -> (Option<LocalTime>, Result<Answer, Failure>) {
+    let Vote { worker, me, ticket, due, attempt, .. } = vote;
+    let Held { conn: Conn::Http2(http2), proxy, fresh, watched } = held else {
+        return (None, Err(Failure::BadResponse));
+    };
+    *watched = false;
+    let mut request = Vec::new();
+    worker.render(&mut request, ticket, *attempt);
+    worker.record.borrow_mut().log.intend(due.index);
+    worker.begin_wait(*me, now);
+    let sent = Cell::new(None);
+    let mut asking = pin!(http2.ask(&request, || {
+        let now = worker.clock.now();
+        sent.set(Some(now));
+        worker.record.borrow_mut().sent(*proxy, nanos(now, due.planned), now);
+    }));
+    let outcome = poll_fn(|cx| match asking.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|broken| broken.class(*fresh))),
+        Poll::Pending if worker.is_overdue(*me) => Poll::Ready(Err(Failure::NoAnswer)),
+        Poll::Pending => {
+            worker.park(*me, false, cx);
+            Poll::Pending
+        }
+    })
+    .await;
+    worker.end_wait(*me);
+    (sent.get(), outcome)
 }
 
 /// How much of the request has been handed to the kernel.

@@ -96,6 +96,8 @@ pub(crate) struct Worker {
     /// The head of the answer that came last, whoever got it.
     pub(crate) known_head: RefCell<KnownHead>,
     pub(crate) dialler: Dialler,
+    /// The way to the same proxies for full phones.
+    pub(crate) full_dialler: Dialler,
     pub(crate) resolver: Resolver,
     pub(crate) patience: Patience,
     pub(crate) opening: Semaphore,
@@ -146,6 +148,7 @@ impl Worker {
             to_head: request.starts_with(b"HEAD "),
             request: RefCell::new(request),
             known_head: RefCell::default(),
+            full_dialler: dialler.offering_http2(),
             dialler,
             resolver,
             patience: Patience::new(target.response_timeout),

@@ -24,12 +24,15 @@ pub(crate) use self::tls::Tls;
 use self::tls::TlsStream;
 pub use self::tls::{HANDSHAKE_CPU, TrustError};
 use crate::allow::AllowList;
+use crate::full::Http2;
 
 /// One viewer's connection.
 #[derive(Debug)]
 pub(crate) enum Conn {
     Plain(TcpStream),
     Tls(TlsStream),
+    /// A full phone's; votes go by its own way, and reading only tells its end.
+    Http2(Box<Http2>),
 }
 
 impl Conn {
@@ -39,6 +42,7 @@ impl Conn {
         ready!(match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => stream.poll_read(cx, buffer),
+            Self::Http2(http2) => http2.poll_ended(cx).map(Ok),
         })?;
         Poll::Ready(Ok(buffer.filled().len() - before))
     }
@@ -48,13 +52,14 @@ impl Conn {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => stream.poll_write(cx, bytes),
+            Self::Http2(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 
     /// Pushes out what a TLS stream may hold back.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Http2(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => stream.poll_flush(cx),
         }
     }
@@ -95,6 +100,7 @@ pub(crate) struct DialError {
 }
 
 /// Opens connections for the viewers of one agent.
+#[derive(Clone)]
 pub(crate) struct Dialler {
     /// Where connections come from, by viewer; empty: the kernel chooses.
     pub(crate) sources: Vec<IpAddr>,
@@ -109,6 +115,11 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
+    /// The same for full phones, which offer HTTP/2 where TLS is spoken.
+    pub(crate) fn offering_http2(&self) -> Self {
+        Self { tls: self.tls.as_ref().map(Tls::offering_http2), ..self.clone() }
+    }
+
     /// Opens a connection to one of the addresses that a name resolved to, which are tried in this order and as `racing` says.
     ///
     /// `addresses` must not be empty. Each address has the connect timeout to itself. TLS is spoken with the first that connects:

@@ -80,6 +80,27 @@ pub struct Phone {
     pub model: PhoneModel,
     /// Its share of the audience.
     pub share: f64,
+    /// How it speaks HTTP.
+    pub client: Client,
+}
+
+/// How a phone speaks HTTP. What DNS makes of it is the same for both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Client {
+    /// HTTP/1.1, at the least cost.
+    #[default]
+    Lean,
+    /// HTTP/2 where the proxy agrees to it in the TLS handshake (ALPN, RFC 7301), else HTTP/1.1.
+    Full,
+}
+
+impl Client {
+    /// Whether it is the lean one, which a scenario need not name.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_lean(&self) -> bool {
+        *self == Self::Lean
+    }
 }
 
 /// The DNS caches between the audience and the zone.

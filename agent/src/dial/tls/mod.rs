@@ -19,6 +19,7 @@ use self::sessions::{Sessions, speaking_as};
 pub(super) use self::stream::TlsStream;
 pub use self::trust::TrustError;
 use super::Conn;
+use crate::full::Http2;
 
 /// What a full TLS handshake may take of an agent's only thread, DNS and connect included.
 ///
@@ -28,6 +29,7 @@ use super::Conn;
 pub const HANDSHAKE_CPU: Duration = Duration::from_micros(230);
 
 /// How TLS is spoken, shared by all viewers of an agent.
+#[derive(Clone)]
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
     host: ServerName<'static>,
@@ -43,10 +45,22 @@ impl Tls {
         Ok(Self { config: Arc::new(config), host })
     }
 
+    /// The same with an offer of HTTP/2, which a proxy may take or leave (ALPN, RFC 7301).
+    pub(super) fn offering_http2(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+        Self { config: Arc::new(config), host: self.host.clone() }
+    }
+
     /// Speaks TLS over a viewer's new connection, and resumes that viewer's session if it has one.
     pub(super) async fn handshake(&self, viewer: u32, tcp: TcpStream) -> io::Result<Conn> {
         let begin = || UnbufferedClientConnection::new(Arc::clone(&self.config), self.host.clone());
         let tls = speaking_as(viewer, begin).map_err(io::Error::other)?;
-        Ok(Conn::Tls(TlsStream::establish(tcp, tls, viewer).await?))
+        let stream = TlsStream::establish(tcp, tls, viewer).await?;
+        if stream.speaks_http2() {
+            // Boxed, for lean viewers come by here too.
+            return Ok(Conn::Http2(Box::new(Box::pin(Http2::begin(Conn::Tls(stream))).await?)));
+        }
+        Ok(Conn::Tls(stream))
     }
 }

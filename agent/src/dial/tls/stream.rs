@@ -71,6 +71,11 @@ impl TlsStream {
         Ok(Self(inner))
     }
 
+    /// Whether the proxy took the offer of HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.0.tls.alpn_protocol() == Some(b"h2")
+    }
+
     /// Reads what has come; nothing is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (inner, before) = (&mut *self.0, out.filled().len());

@@ -38,7 +38,8 @@ impl Check<'_> {
     }
 
     fn phone(&self, key: &str, words: &words::Phone) -> Checked<Phone> {
-        let phone = |name: &str, model| Phone { name: name.into(), kind: words.kind, model, share: words.share };
+        let phone =
+            |name: &str, model| Phone { name: name.into(), kind: words.kind, model, share: words.share, client: words.client };
         match (words.kind.model(), &words.custom) {
             (Some(model), None) => Ok(phone(words.kind.name(), model)),
             (Some(_), Some(_)) => Err(self.places.problem(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Time, ten_seconds};
 use crate::cache::CacheOrder;
 use crate::phone::{CacheScope, Families, PhoneKind, PickOrder};
-use crate::scenario::Phase;
+use crate::scenario::{Client, Phase};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +22,8 @@ pub(in crate::scenario) struct Audience {
 pub(in crate::scenario) struct Phone {
     pub(in crate::scenario) kind: PhoneKind,
     pub(in crate::scenario) share: f64,
+    #[serde(default, skip_serializing_if = "Client::is_lean")]
+    pub(in crate::scenario) client: Client,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::scenario) custom: Option<Custom>,
 }
@@ -173,6 +175,6 @@ impl Default for Dns {
 
 /// About the share of the two systems among the smartphones of Europe; what a show's own app statistics say is better.
 fn smartphones() -> Vec<Phone> {
-    let phone = |kind, share| Phone { kind, share, custom: None };
+    let phone = |kind, share| Phone { kind, share, client: Client::Lean, custom: None };
     vec![phone(PhoneKind::AndroidOkhttp, 0.6), phone(PhoneKind::IosUrlsession, 0.4)]
 }
