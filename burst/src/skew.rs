@@ -3,10 +3,11 @@
 //! Totals hide the fault this tool exists for: a minute on one proxy and a minute on the next is balanced in total.
 //! So every figure is taken per second and per five seconds as well.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Max over mean of what the proxies got. 1 is perfectly even, the number of proxies means that one got everything.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skew {
     /// Over the whole burst.
     pub total: f64,

@@ -8,6 +8,7 @@ mod limits;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
@@ -16,7 +17,7 @@ use crate::scenario::Thresholds;
 pub use limits::{Bound, Limit, Unit, limits};
 
 /// What a rehearsal says of its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every limit held, and everything planned was seen.
@@ -89,7 +90,7 @@ pub enum Reason {
 }
 
 /// What a reason does to the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// Makes it fail whatever else is true: votes were lost, doubled or invented.

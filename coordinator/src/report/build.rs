@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voteburst_burst::ledger::Ledger;
 use voteburst_burst::outcome::Failure;
@@ -43,7 +44,7 @@ pub struct AgentFacts {
 }
 
 /// What one of the stage's proxies counted itself, under HAProxy's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrontFacts {
     /// Connections accepted.
     pub conn_tot: u64,

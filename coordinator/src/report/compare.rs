@@ -1,5 +1,6 @@
 //! The same burst under several zones, side by side, with one winner or none.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voteburst_burst::verdict::{Effect, Outcome};
 
@@ -10,9 +11,10 @@ use super::terminal::{block, line, plain, quantile_row, telling_second, thousand
 pub const SCHEMA: &str = "voteburst.compare/1";
 
 /// The published form of a comparison (`compare.json`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
-    /// [`SCHEMA`].
+    /// `voteburst.compare/1`.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The runs, in the order they were played.
     pub runs: Vec<ComparedRun>,
@@ -26,7 +28,7 @@ pub struct Comparison {
 }
 
 /// One run of a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedRun {
     /// The zone policy.
     pub zone: String,

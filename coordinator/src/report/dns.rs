@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
@@ -16,7 +17,7 @@ use super::{Quantiles, Report};
 const CARRIERS_SHOWN: usize = 10;
 
 /// DNS as published.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsPart {
     /// Lookups that went over the wire.
     pub asked: u64,
@@ -35,7 +36,7 @@ pub struct DnsPart {
 }
 
 /// What phones did, and where that led them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LookupPart {
     /// Lookups that went over the wire.
     pub asked: u64,
@@ -50,7 +51,7 @@ pub struct LookupPart {
 }
 
 /// One carrier.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CarrierPart {
     /// Its number, from 1.
     pub carrier: u32,
@@ -64,7 +65,7 @@ pub struct CarrierPart {
 }
 
 /// What one of voteburst's own carriers counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CacheFacts {
     /// Queries of phones.
@@ -84,7 +85,7 @@ pub struct CacheFacts {
 }
 
 /// One kind of phone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhonePart {
     /// The kind.
     pub phone: String,

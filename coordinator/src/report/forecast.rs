@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voteburst_burst::forecast::{Band, Forecast, Setting, SkewBands, forecast};
 use voteburst_burst::skew::Skew;
@@ -15,7 +16,7 @@ use crate::record::ZoneSeen;
 const SLACK: f64 = 0.02;
 
 /// What DNS alone makes of the burst, as published.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ForecastPart {
     /// How often it was played in virtual time, with other draws each time.
     pub trials: u32,
@@ -26,7 +27,7 @@ pub struct ForecastPart {
 }
 
 /// One figure, forecast and measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
     /// A stable name, such as `votes.peak_1s`.
     pub name: String,

@@ -12,6 +12,7 @@ mod thresholds;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voteburst_burst::ledger::Ledger;
 use voteburst_burst::skew::Skew;
@@ -23,13 +24,15 @@ pub use evidence::StageNotes;
 pub use forecast::{Figure, ForecastPart};
 pub use thresholds::ThresholdPart;
 
-/// Version of the published form. A change that breaks readers gets a new number; new keys do not.
+/// Version of the published form. A change that breaks readers gets a new number; new keys do not. They carry
+/// `#[serde(default)]`, for files of this version that were written before do not have them.
 pub const SCHEMA: &str = "voteburst.report/1";
 
 /// The published form of a report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// `voteburst.report/1`.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The scenario's name.
     pub name: String,
@@ -75,7 +78,7 @@ pub struct Report {
 }
 
 /// The verdict as published.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictPart {
     /// `pass`, `unknown` or `fail`.
     pub outcome: Outcome,
@@ -84,7 +87,7 @@ pub struct VerdictPart {
 }
 
 /// One reason as published.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReasonPart {
     /// A stable name.
     pub code: String,
@@ -97,7 +100,7 @@ pub struct ReasonPart {
 }
 
 /// What was planned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanPart {
     /// Identity of the plan: the same scenario and seed give the same hash.
     pub hash: String,
@@ -114,7 +117,7 @@ pub struct PlanPart {
 }
 
 /// What became of the votes. planned = accepted + failed + unknown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Votes {
     /// Planned votes.
     pub planned: u64,
@@ -137,7 +140,7 @@ pub struct Votes {
 }
 
 /// Three latencies, in milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latencies {
     /// Planned instant to accepted answer, retries included.
     pub response: Quantiles,
@@ -148,7 +151,7 @@ pub struct Latencies {
 }
 
 /// Quantiles of one histogram, in milliseconds; `null` when nothing was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quantiles {
     /// How many values.
     pub count: u64,
@@ -165,7 +168,7 @@ pub struct Quantiles {
 }
 
 /// How far apart the agents started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Start {
     /// Latest minus earliest first send against plan, in milliseconds; `null` when fewer than one agent fired.
     pub spread_ms: Option<f64>,
@@ -174,7 +177,7 @@ pub struct Start {
 }
 
 /// The stage's limits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Connections one front accepts.
     pub connections: u32,
@@ -189,7 +192,7 @@ pub struct Limits {
 }
 
 /// One agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     /// Its name in this run.
     pub id: String,
@@ -213,7 +216,7 @@ pub struct Agent {
 }
 
 /// One proxy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Proxy {
     /// Its address.
     pub address: String,
@@ -247,7 +250,7 @@ pub struct Proxy {
 }
 
 /// One second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineSecond {
     /// Its beginning, in seconds after T0.
     pub t_s: i64,
@@ -259,7 +262,7 @@ pub struct TimelineSecond {
 }
 
 /// One proxy in one second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxySecond {
     /// Connections open at its end.
     pub open: i64,

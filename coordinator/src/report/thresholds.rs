@@ -1,10 +1,11 @@
 //! Every limit of the scenario with its figure, as published.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voteburst_burst::verdict::{Bound, Limit, Unit};
 
 /// One limit of the scenario, held or broken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdPart {
     /// The key under `[thresholds]`.
     pub name: String,

@@ -1,0 +1,14 @@
+//! Writes the schemas that `docs/schema` publishes: `cargo run -p voteburst-publish --example schema`.
+
+use std::{fs, io};
+
+use voteburst_publish::schema;
+
+fn main() -> io::Result<()> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema");
+    fs::create_dir_all(folder)?;
+    for (name, schema) in [("report-1.json", schema::report()), ("compare-1.json", schema::comparison())] {
+        fs::write(format!("{folder}/{name}"), format!("{schema:#}\n"))?;
+    }
+    Ok(())
+}
