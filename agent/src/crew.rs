@@ -26,6 +26,7 @@ use crate::dial::{Dialler, Tls, TrustError};
 use crate::pace::{Alarm, Pace};
 use crate::resolve::Resolver;
 use crate::viewers::keep_doors;
+use crate::slice;
 use crate::watch::sample::VIEWERS;
 use crate::watch::stall::HEARTBEAT;
 use crate::worker::{Counters, Milestones, Parts, Worker};
@@ -261,6 +262,9 @@ struct Deck {
 
 impl Deck {
     fn work(self, started: &std::sync::mpsc::SyncSender<Result<u32, MusterError>>) {
+        if let Err(error) = slice::shorten() {
+            tracing::debug!(%error, "the viewers' thread keeps the slice that all have");
+        }
         let runtime = runtime::Builder::new_current_thread().enable_all().build_local(runtime::LocalOptions::default());
         let runtime = match runtime {
             Ok(runtime) => runtime,

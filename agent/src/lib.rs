@@ -25,6 +25,7 @@ mod record;
 mod resolve;
 mod response;
 pub mod session;
+mod slice;
 pub mod sources;
 mod viewers;
 mod vote;

@@ -88,6 +88,7 @@ fn every_mistake_is_answered_with_its_place_and_a_way_out() {
         ("doors_open = \"10s\"", "doors_open = 12", "audience.doors_open", &["integer `12`"]),
         ("doors_open = \"10s\"", "doors_open = \"12 parsecs\"", "audience.doors_open", &["12 parsecs", "\"10s\""]),
         ("share = 0.5 }", "share = 0.4 }", "audience.phones", &["sum to 0.9", "add 0.1"]),
+        ("share = 0.5 }", "share = 0.5, client = \"ful\" }", "audience.phones[0].client", &["did you mean `full`?"]),
         ("share = 0.5 }", "share = nan }", "audience.phones", &["NaN"]),
         ("kind = \"android-okhttp\"", "kind = \"android-okhtp\"", "audience.phones[0].kind", &["did you mean `android-okhttp`?"]),
         ("kind = \"android-okhttp\"", "kind = \"custom\"", "audience.phones[0].kind", &["without a description"]),
