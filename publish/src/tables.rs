@@ -144,7 +144,7 @@ mod tests {
             let mut report = fixture::report();
             report.timeline = seconds.iter().map(|(t_s, proxy, (open, accepted, failed))| {
                 let cell = ProxySecond { open: *open, accepted: *accepted, failed: *failed, ..ProxySecond::default() };
-                TimelineSecond { t_s: *t_s, busiest_new_share: None, proxies: [(proxy.clone(), cell)].into() }
+                TimelineSecond { t_s: *t_s, busiest_new_share: None, lateness_p99_ms: None, proxies: [(proxy.clone(), cell)].into() }
             }).collect();
             let found: Vec<_> = read(&timeline(&report)).iter().map(|row| {
                 let cells = (row["open"].parse().unwrap(), row["accepted"].parse().unwrap(), row["failed"].parse().unwrap());

@@ -36,6 +36,7 @@ gather_timeout = "30s"
 [thresholds]
 response_p99_max = "5s"
 lateness_p99_max = "2s"
+stall_max = "2s"
 start_spread_max = "2s"
 connected_min = 0.9
 

@@ -275,6 +275,8 @@ pub struct Thresholds {
     pub peak_open_max: Option<u32>,
     /// The generator's own lateness at the 99th percentile, above which a run proves nothing.
     pub lateness_p99_max: Duration,
+    /// The longest time that an agent's worker may stand still between T0 and its last vote.
+    pub stall_max: Duration,
     /// The spread of the agents' starts, above which a run proves nothing.
     pub start_spread_max: Duration,
 }

@@ -125,6 +125,10 @@ pub fn limits(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Limit> {
             .held(facts.lateness_p99_ms),
     );
     limits.push(
+        limit("stall_max", "stalled", Bound::AtMost, millis(thresholds.stall_max), Unit::Ms)
+            .held(facts.longest_stall.as_ref().map(|stall| stall.length_ms)),
+    );
+    limits.push(
         limit("start_spread_max", "unsynchronised", Bound::AtMost, millis(thresholds.start_spread_max), Unit::Ms)
             .held(facts.start_spread_ms),
     );

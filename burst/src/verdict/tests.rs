@@ -29,6 +29,8 @@ fn sound(ledger: &Ledger) -> Facts<'_> {
         ledger,
         response_p99_ms: Some(500.0),
         lateness_p99_ms: Some(1.0),
+        carries: None,
+        longest_stall: None,
         start_spread_ms: Some(0.5),
         busiest_share: Some(0.3),
         peak_open: 300,
@@ -40,6 +42,10 @@ fn sound(ledger: &Ledger) -> Facts<'_> {
         partial: None,
         forced: None,
     }
+}
+
+fn stall(length_ms: f64) -> LongestStall {
+    LongestStall { agent: "agent 3".into(), t_s: 8.25, length_ms, own_work: false }
 }
 
 fn judged(facts: &Facts<'_>) -> (Outcome, Vec<&'static str>) {
@@ -90,13 +96,14 @@ fn limits_are_kept_at_their_very_edge() {
 fn what_was_not_seen_is_unknown_even_where_a_limit_was_broken() {
     let few = Ledger { accepted: 500, ..clean() };
     let none = Ledger { planned: 0, accepted: 0, ..clean() };
-    let cases: [(Facts<'_>, &str); 8] = [
+    let cases: [(Facts<'_>, &str); 9] = [
         (Facts { lost: vec![("agent 2".into(), "no word for 3 s".into(), 0.25)], ..sound(&few) }, "agent-lost"),
         (Facts { partial: Some("interrupted".into()), ..sound(&few) }, "partial"),
         (Facts { lateness_p99_ms: Some(101.0), ..sound(&few) }, "late"),
         (Facts { start_spread_ms: Some(101.0), ..sound(&few) }, "unsynchronised"),
         (Facts { local_limits: 1, ..sound(&few) }, "local-limits"),
         (Facts { not_allowed: 1, ..sound(&few) }, "not-allowed"),
+        (Facts { longest_stall: Some(stall(251.0)), ..sound(&few) }, "stalled"),
         (Facts { forced: Some("open files".into()), ..sound(&few) }, "forced"),
         (sound(&none), "nothing-planned"),
     ];
@@ -189,7 +196,26 @@ fn a_limit_says_in_words_what_was_measured_and_what_was_allowed() {
             "busiest_share_max: measured 30.000 %, at most 50.000 % allowed",
             "peak_open_max: measured 300, at most 400 allowed",
             "lateness_p99_max: measured 1.0 ms, at most 100.0 ms allowed",
+            "stall_max: measured nothing, at most 250.0 ms allowed",
             "start_spread_max: measured 0.5 ms, at most 100.0 ms allowed",
         ]
     );
+}
+
+#[test]
+fn a_stall_within_its_bound_is_no_reason_and_one_beyond_it_says_who_when_and_how_long() {
+    assert_eq!(judged(&Facts { longest_stall: Some(stall(250.0)), ..sound(&clean()) }), (Outcome::Pass, vec![]));
+    assert_eq!(
+        Reason::Stalled(stall(512.4), 250.0).to_string(),
+        "agent 3 stood still for 512 ms at t = 8.2 s (without a processor), at most 250 ms"
+    );
+    let own = LongestStall { own_work: true, ..stall(512.4) };
+    assert!(Reason::Stalled(own, 250.0).remedy().contains("more agents"));
+}
+
+#[test]
+fn a_late_generator_says_how_many_viewers_it_carries_where_that_can_be_told() {
+    let late = |carries| Reason::Late(140.04, 100.0, carries).to_string();
+    assert_eq!(late(None), "the generator was late: lateness p99 140.0 ms, at most 100 ms");
+    assert!(late(Some(12_000)).ends_with("; about 12000 viewers of such a plan are what it carries in time"));
 }

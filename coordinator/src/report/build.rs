@@ -5,16 +5,18 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use voteburst_burst::generator::Watched;
 use voteburst_burst::ledger::Ledger;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
-use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
+use voteburst_burst::tally::{LateSeconds, Latency, ProxyTally, Second, Tally};
 use voteburst_burst::verdict::{self, Facts, Reason, Verdict};
 
 use crate::record::ZoneSeen;
 
 use super::forecast::{ForecastPart, Measured};
+use super::generator::{self, GeneratorPart};
 use super::{
     Agent, CacheFacts, DnsPart, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start,
     ThresholdPart, TimelineSecond, VerdictPart, Votes,
@@ -41,6 +43,8 @@ pub struct AgentFacts {
     pub connected_at_t0: Option<u32>,
     /// What it wants a reader to know.
     pub warnings: Vec<String>,
+    /// What it saw of itself and of its machine.
+    pub watched: Option<Watched>,
 }
 
 /// What one of the stage's proxies counted itself, under HAProxy's names.
@@ -135,9 +139,9 @@ impl Report {
             },
             connected_at_t0: connected,
             limits: limits(findings.plan),
-            agents: findings.agents.iter().map(agent).collect(),
+            agents: findings.agents.iter().map(|facts| agent(facts, findings.t0_second.unwrap_or(0))).collect(),
             proxies: proxies.iter().map(|(address, tally)| proxy(*address, tally, findings.stage.get(address))).collect(),
-            timeline: timeline(&proxies, findings.t0_second.unwrap_or(0)),
+            timeline: timeline(&proxies, &findings.tally.late, findings.t0_second.unwrap_or(0)),
         }
     }
 }
@@ -176,6 +180,8 @@ fn judge(
         ledger: &findings.ledger,
         response_p99_ms: response_p99_ms(&findings.ledger, &total.response),
         lateness_p99_ms: total.lateness.quantile_ms(0.99),
+        carries: generator::carries(findings),
+        longest_stall: generator::longest_stall(&findings.agents, findings.t0_second.unwrap_or(0)),
         start_spread_ms: findings.start_ns.map(|(spread, bound)| (spread + bound) as f64 / 1e6),
         busiest_share: skew.and_then(|skew| skew.busiest_share),
         peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
@@ -271,7 +277,7 @@ fn limits(plan: &Plan) -> Option<Limits> {
     })
 }
 
-fn agent(facts: &AgentFacts) -> Agent {
+fn agent(facts: &AgentFacts, t0_second: u32) -> Agent {
     Agent {
         id: facts.id.clone(),
         host: facts.host.clone(),
@@ -282,6 +288,7 @@ fn agent(facts: &AgentFacts) -> Agent {
         bound_ms: facts.offset_ns.map(|(_, bound)| bound as f64 / 1e6),
         first_send_lateness_ms: facts.first_send_lateness_ns.map(|lateness| lateness as f64 / 1e6),
         warnings: facts.warnings.clone(),
+        generator: facts.watched.as_ref().map(|watched| GeneratorPart::of(watched, t0_second)),
     }
 }
 
@@ -309,7 +316,7 @@ fn proxy(address: IpAddr, tally: &ProxyTally, stage: Option<&FrontFacts>) -> Pro
     }
 }
 
-fn timeline(proxies: &[(IpAddr, ProxyTally)], t0_second: u32) -> Vec<TimelineSecond> {
+fn timeline(proxies: &[(IpAddr, ProxyTally)], late: &LateSeconds, t0_second: u32) -> Vec<TimelineSecond> {
     let length = proxies.iter().map(|(_, tally)| tally.seconds.len()).max().unwrap_or(0);
     let levels: Vec<_> = proxies.iter().map(|(_, tally)| (tally.open_by_second(), tally.in_flight_by_second())).collect();
     // A level stays what it was when a tally ends before the others.
@@ -334,6 +341,7 @@ fn timeline(proxies: &[(IpAddr, ProxyTally)], t0_second: u32) -> Vec<TimelineSec
             let (all, most) = (opened().sum::<u64>(), opened().max().unwrap_or(0));
             TimelineSecond {
                 t_s: index as i64 - i64::from(t0_second),
+                lateness_p99_ms: late.at(index as u32).and_then(|second| second.quantile_ms(0.99)),
                 busiest_new_share: (all > 0).then(|| most as f64 / all as f64),
                 proxies: cells.collect(),
             }

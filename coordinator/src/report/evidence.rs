@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use voteburst_burst::generator::Watched;
 use voteburst_burst::ledger::{Ledger, ShareReport};
 use voteburst_burst::outcome::Fate;
 
@@ -33,6 +34,8 @@ impl Report {
             Ended::Partial { reason } => (false, Some(reason.clone())),
             Ended::Aborted { reason } => (true, Some(format!("nothing was fired: {reason}"))),
         };
+        let heads = evidence.snapshots.iter().map(|snapshot| (snapshot.agent, snapshot.head().watched));
+        let mut watched: BTreeMap<u32, Watched> = heads.filter_map(|(agent, watched)| Some((agent, watched?))).collect();
         let shares = if aborted { never_sent(evidence) } else { evidence.shares() };
         Self::of(&Findings {
             plan: &evidence.plan,
@@ -44,7 +47,7 @@ impl Report {
             zone_seen: record.zone_seen.as_ref(),
             caches: caches(record.carriers.as_ref()),
             t0_second: record.t0_second,
-            agents: record.agents.iter().map(|agent| facts(agent, aborted)).collect(),
+            agents: record.agents.iter().map(|agent| facts(agent, watched.remove(&agent.id), aborted)).collect(),
             start_ns: (record.start.agents > 0).then_some((record.start.spread_ns, record.start.bound_ns)),
             partial,
             forced: (!record.forced.is_empty()).then(|| record.forced.join("; ")),
@@ -70,7 +73,7 @@ fn never_sent(evidence: &Evidence) -> Vec<ShareReport> {
     vec![ShareReport { viewers, fates: Some(fates), accepted_seen: 0 }]
 }
 
-fn facts(agent: &AgentRecord, aborted: bool) -> AgentFacts {
+fn facts(agent: &AgentRecord, watched: Option<Watched>, aborted: bool) -> AgentFacts {
     AgentFacts {
         id: format!("agent {}", agent.id),
         host: agent.host.clone(),
@@ -82,5 +85,6 @@ fn facts(agent: &AgentRecord, aborted: bool) -> AgentFacts {
         first_send_lateness_ns: agent.first_send_lateness_ns,
         connected_at_t0: agent.connected_at_t0,
         warnings: agent.warnings.clone(),
+        watched,
     }
 }

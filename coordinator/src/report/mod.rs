@@ -7,6 +7,7 @@ pub mod compare;
 mod dns;
 mod evidence;
 mod forecast;
+mod generator;
 pub mod terminal;
 mod thresholds;
 
@@ -22,6 +23,7 @@ pub use build::{AgentFacts, Findings, FrontFacts};
 pub use dns::{CacheFacts, CarrierPart, DnsPart, LookupPart, PhonePart};
 pub use evidence::StageNotes;
 pub use forecast::{Figure, ForecastPart};
+pub use generator::{BusiestPart, GeneratorPart, StallsPart, UsagePart};
 pub use thresholds::ThresholdPart;
 
 /// Version of the published form. A change that breaks readers gets a new number; new keys do not. They carry
@@ -213,6 +215,9 @@ pub struct Agent {
     pub first_send_lateness_ms: Option<f64>,
     /// What it wants a reader to know, such as addresses that it refused to send votes to.
     pub warnings: Vec<String>,
+    /// What it saw of itself and of its machine; `null` when it never fired.
+    #[serde(default)]
+    pub generator: Option<GeneratorPart>,
 }
 
 /// One proxy.
@@ -257,6 +262,10 @@ pub struct TimelineSecond {
     /// The greatest share of this second's new connections that one proxy got, in [0, 1]; `null` when none was opened.
     #[serde(default)]
     pub busiest_new_share: Option<f64>,
+    /// What the lateness of 99 % of the votes planned for this second was at most, in milliseconds, to within a half of it;
+    /// `null` when none was planned.
+    #[serde(default)]
+    pub lateness_p99_ms: Option<f64>,
     /// Each proxy's figures.
     pub proxies: BTreeMap<String, ProxySecond>,
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use voteburst_burst::verdict::{Effect, Outcome};
 
-use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, dns, forecast};
+use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, dns, forecast, generator};
 
 /// How many columns the timeline may take.
 const TIMELINE_COLUMNS: usize = 80;
@@ -43,6 +43,7 @@ pub fn render(report: &Report) -> String {
     proxies(&mut out, report);
     pictures(&mut out, report);
     agents(&mut out, report);
+    generator::render(&mut out, report);
     out
 }
 

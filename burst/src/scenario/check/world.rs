@@ -68,6 +68,7 @@ impl Check<'_> {
             busiest_share_max: words.busiest_share_max.map(|most| share("busiest_share_max", most)).transpose()?,
             peak_open_max: peak.transpose()?,
             lateness_p99_max: time("lateness_p99_max", words.lateness_p99_max)?,
+            stall_max: time("stall_max", words.stall_max)?,
             start_spread_max: time("start_spread_max", words.start_spread_max)?,
         })
     }

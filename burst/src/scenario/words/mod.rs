@@ -183,6 +183,7 @@ pub(in crate::scenario) struct Thresholds {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::scenario) peak_open_max: Option<i64>,
     pub(in crate::scenario) lateness_p99_max: Time,
+    pub(in crate::scenario) stall_max: Time,
     pub(in crate::scenario) start_spread_max: Time,
 }
 
@@ -196,6 +197,7 @@ impl Default for Thresholds {
             busiest_share_max: None,
             peak_open_max: None,
             lateness_p99_max: Time::millis(100),
+            stall_max: Time::millis(250),
             start_spread_max: Time::millis(100),
         }
     }
