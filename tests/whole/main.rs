@@ -8,6 +8,7 @@ mod clients;
 mod dns_in_runs;
 mod fixture;
 mod forecast;
+mod formats;
 mod interrupts;
 mod machine;
 mod names;

@@ -1,0 +1,62 @@
+//! The files of a run directory, made again and read by programs that are not ours.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::fixture::skipped;
+use crate::scenario::Scenario;
+
+const FILES: [&str; 8] =
+    ["report.json", "report.txt", "timeline.csv", "proxies.csv", "junit.xml", "summary.md", "latency.hlog", "latency.hgrm"];
+
+/// A Python that has the readers, in an environment of its own under the target directory; or why there is none.
+fn python() -> Result<PathBuf, String> {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("formats-venv");
+    let python = place.join("bin/python");
+    let mut create = Command::new("python3");
+    create.args(["-m", "venv"]).arg(&place);
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]);
+    install.args(["hdrhistogram==0.10.8", "jsonschema==4.26.0", "junitparser==5.0.3"]);
+    for mut command in [create, install] {
+        let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    Ok(python)
+}
+
+#[test]
+fn every_file_of_a_run_is_made_again_alike_and_read_by_the_programs_of_others() {
+    // A run that passes and one that breaks a limit, so that junit.xml has both to tell.
+    let passes = Scenario::small();
+    let breaks = Scenario::small().with("response_p99_max = \"5s\"", "response_p99_max = \"1ms\"");
+    let places = [(passes, 0), (breaks, 1)].map(|(scenario, code)| {
+        let place = scenario.place();
+        place.voteburst(&["run", "scenario.toml", "--out", "run"]).end().exits(code);
+        let written = FILES.map(|file| std::fs::read(place.path(&format!("run/{file}"))).unwrap());
+        for file in FILES {
+            std::fs::remove_file(place.path(&format!("run/{file}"))).unwrap();
+        }
+        place.voteburst(&["report", "run"]).end().exits(code);
+        for (file, written) in FILES.iter().zip(written) {
+            assert!(std::fs::read(place.path(&format!("run/{file}"))).unwrap() == written, "{file} differs when made again");
+        }
+        place
+    });
+
+    let python = match python() {
+        Ok(python) => python,
+        Err(why) if std::env::var_os("CI").is_some() => panic!("CI must read the files with programs of others: {why}"),
+        Err(why) => return skipped(&format!("no Python with the readers: {why}")),
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for place in &places {
+        let mut command = Command::new(&python);
+        command.arg(root.join("tests/clients/formats.py")).arg(place.path("run")).arg(root.join("docs/schema/report-1.json"));
+        let output = command.output().unwrap();
+        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && said.starts_with("read "), "{said}{wrong}");
+    }
+}
