@@ -35,13 +35,13 @@ fn every_file_of_a_run_is_made_again_alike_and_read_by_the_programs_of_others() 
     let places = [(passes, 0), (breaks, 1)].map(|(scenario, code)| {
         let place = scenario.place();
         place.voteburst(&["run", "scenario.toml", "--out", "run"]).end().exits(code);
-        let written = FILES.map(|file| std::fs::read(place.path(&format!("run/{file}"))).unwrap());
+        let written = FILES.map(|file| std::fs::read(place.path(format!("run/{file}"))).unwrap());
         for file in FILES {
-            std::fs::remove_file(place.path(&format!("run/{file}"))).unwrap();
+            std::fs::remove_file(place.path(format!("run/{file}"))).unwrap();
         }
         place.voteburst(&["report", "run"]).end().exits(code);
         for (file, written) in FILES.iter().zip(written) {
-            assert!(std::fs::read(place.path(&format!("run/{file}"))).unwrap() == written, "{file} differs when made again");
+            assert!(std::fs::read(place.path(format!("run/{file}"))).unwrap() == written, "{file} differs when made again");
         }
         place
     });
