@@ -177,8 +177,10 @@ fn unknown_reasons(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Reason> {
     let beyond =
         |found: Option<f64>, limit: Duration| found.filter(|found| *found > millis(limit)).map(|found| (found, millis(limit)));
     let late = beyond(facts.lateness_p99_ms, thresholds.lateness_p99_max);
-    reasons.extend(late.map(|(found, most)| Reason::Late(found, most, facts.carries)));
     let stalled = facts.longest_stall.clone().filter(|stall| stall.length_ms > millis(thresholds.stall_max));
+    // An agent that stood still was late for that: its load says nothing of what it can carry.
+    let carries = facts.carries.filter(|_| stalled.is_none());
+    reasons.extend(late.map(|(found, most)| Reason::Late(found, most, carries)));
     reasons.extend(stalled.map(|stall| Reason::Stalled(stall, millis(thresholds.stall_max))));
     reasons.extend(
         beyond(facts.start_spread_ms, thresholds.start_spread_max).map(|(found, most)| Reason::Unsynchronised(found, most)),

@@ -10,7 +10,7 @@
 //! --bench truth` measures how much of it a bare one sees. So:
 //!
 //! - a reported time below the truth is a lie, and fails at once
-//! - a figure above its bound fails when it is so in each of three tries; every try after the first is told with its reason
+//! - a figure above its bound fails when it is so in each of six tries; every try after the first is told with its reason
 //! - accounts hold in every try, and a run whose agent stood still is unknown in every try
 //! - a run that says of itself that it was late proves nothing and is played again, at most as often
 
@@ -30,7 +30,7 @@ use trials::play::{Arrivals, Size};
 use trials::{server, stall, stops};
 
 /// How often a trial is played until its figures are within their bounds.
-const TRIES: u32 = 3;
+const TRIES: u32 = 6;
 
 type Test = fn() -> Outcome<()>;
 
