@@ -53,21 +53,21 @@ pub struct World {
     rule: BallotRule,
     run: u64,
     queue_timeout: Duration,
-    /// How many workers, one after the other in `workers`, share each proxy.
-    parts: usize,
     server_limit: u32,
     _shared: Option<Pipes>,
 }
 
-/// The limits that the workers of a proxy share; they last as long as this.
+/// The limits of proxies that workers share; they last as long as this.
 #[derive(Debug)]
 struct Pipes {
     dir: tempfile::TempDir,
+    /// How many workers share.
+    parts: u16,
     _open: Vec<OwnedFd>,
 }
 
 impl Pipes {
-    fn make(stage: &Stage, viewers: u32) -> io::Result<Self> {
+    fn make(stage: &Stage, viewers: u32, parts: u16) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("voteburst-stage-").tempdir()?;
         let (connections, servers) = (shared_connections(stage, viewers), stage.web_servers);
         let each = shared_server_limit(stage);
@@ -77,7 +77,7 @@ impl Pipes {
             open.push(tokens::make(&Share::connections(dir.path(), proxy), vec![0; connections as usize].into_iter())?);
             open.push(tokens::make(&Share::servers(dir.path(), proxy), slots.into_iter())?);
         }
-        Ok(Self { dir, _open: open })
+        Ok(Self { dir, parts, _open: open })
     }
 }
 
@@ -114,7 +114,10 @@ impl World {
         let (stage, fronts) = (spec.stage, spec.stage.fronts());
         let limit = stage.connection_limit_per_front();
         let crewing = limits::crewing(fronts, limit, spec.viewers, limits::raise_open_files())?;
-        let shared = (crewing.workers > 1).then(|| Pipes::make(stage, spec.viewers)).transpose().map_err(StageError::Share)?;
+        let (each, shared) = match crewing {
+            Crewing::Apart(each) => (each, None),
+            Crewing::Shared(parts) => (fronts, Some(Pipes::make(stage, spec.viewers, parts).map_err(StageError::Share)?)),
+        };
         // The process is part of it: the same run may be staged twice at once, by tests or by mistake.
         let seed = spec.run ^ u64::from(std::process::id()) << 32;
         let mut last = String::new();
@@ -124,7 +127,7 @@ impl World {
                 last = format!("{}:{}: {error}", place.fronts[0], place.port);
                 continue;
             }
-            match start_workers(spec, &place, crewing, shared.as_ref()).await {
+            match start_workers(spec, &place, each, shared.as_ref()).await {
                 Ok(workers) => {
                     return Ok(Self {
                         workers,
@@ -132,7 +135,6 @@ impl World {
                         rule: stage.ballot_box,
                         run: spec.run,
                         queue_timeout: stage.queue_timeout,
-                        parts: usize::from(crewing.workers),
                         server_limit: stage.server_limit(),
                         _shared: shared,
                     });
@@ -180,14 +182,12 @@ impl World {
         Ok(self.per_proxy(all))
     }
 
-    /// Joins what the workers of each proxy counted.
+    /// Joins what workers counted, each of some proxies or all of all: in the order of the proxies either way.
     fn per_proxy(&self, counted: Vec<ProxyCounters>) -> Vec<ProxyCounters> {
-        let mut proxies: Vec<ProxyCounters> = Vec::with_capacity(self.place.fronts.len());
-        for (number, counters) in counted.into_iter().enumerate() {
-            match proxies.last_mut().filter(|_| number % self.parts != 0) {
-                Some(proxy) => proxy.join(&counters, self.server_limit),
-                None => proxies.push(counters),
-            }
+        let mut counted = counted.into_iter();
+        let mut proxies: Vec<ProxyCounters> = counted.by_ref().take(self.place.fronts.len()).collect();
+        for (number, counters) in counted.enumerate() {
+            proxies[number % self.place.fronts.len()].join(&counters, self.server_limit);
         }
         proxies
     }
@@ -221,12 +221,7 @@ impl World {
     }
 }
 
-async fn start_workers(
-    spec: WorldSpec<'_>,
-    place: &Place,
-    crewing: Crewing,
-    shared: Option<&Pipes>,
-) -> Result<Vec<Worker>, StageError> {
+async fn start_workers(spec: WorldSpec<'_>, place: &Place, each: u16, shared: Option<&Pipes>) -> Result<Vec<Worker>, StageError> {
     let stage = spec.stage;
     let question = |asked: &Asked| Question {
         id: asked.id.clone(),
@@ -235,9 +230,9 @@ async fn start_workers(
     let proxies: Vec<_> =
         (0..).zip(&place.fronts).map(|(number, &address)| ProxySpec { number, address: IpAddr::V4(address) }).collect();
     let mut workers = Vec::new();
-    let parts = |proxies| (0..crewing.workers).map(move |part| (proxies, part));
-    for (number, (proxies, part)) in proxies.chunks(usize::from(crewing.proxies)).flat_map(parts).enumerate() {
-        let share = shared.map(|pipes| Share { dir: pipes.dir.path().to_owned(), part, parts: crewing.workers });
+    let parts = |proxies| (0..shared.map_or(1, |pipes| pipes.parts)).map(move |part| (proxies, part));
+    for (number, (proxies, part)) in proxies.chunks(usize::from(each)).flat_map(parts).enumerate() {
+        let share = shared.map(|pipes| Share { dir: pipes.dir.path().to_owned(), part, parts: pipes.parts });
         let worker_spec = WorkerSpec {
             proxies: proxies.to_vec(),
             port: place.port,

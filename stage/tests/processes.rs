@@ -30,8 +30,8 @@ use voteburst_stage::world::{World, WorldSpec};
 const CASES: &[(&str, u32, fn())] = &[
     ("votes_on_several_workers_make_one_ballot_box", 400, votes_on_several_workers_make_one_ballot_box),
     ("one_worker_holds_all_proxies_if_all_viewers_fit_into_it", 400, one_worker_holds_all_proxies_if_all_viewers_fit_into_it),
-    ("a_file_limit_too_low_is_refused_with_the_number_that_fits", 70, a_file_limit_too_low_is_refused_with_the_number_that_fits),
-    ("the_viewers_said_to_fit_do_fit", 70, the_viewers_said_to_fit_do_fit),
+    ("a_file_limit_too_low_is_refused_with_the_number_that_fits", 93, a_file_limit_too_low_is_refused_with_the_number_that_fits),
+    ("the_viewers_said_to_fit_do_fit", 75, the_viewers_said_to_fit_do_fit),
     ("workers_that_share_a_proxy_keep_one_connection_limit", 200, workers_that_share_a_proxy_keep_one_connection_limit),
     ("workers_that_share_a_proxy_keep_one_limit_per_web_server", 200, workers_that_share_a_proxy_keep_one_limit_per_web_server),
     ("without_descriptors_accepting_pauses_and_nobody_is_lost", 0, without_descriptors_accepting_pauses_and_nobody_is_lost),
@@ -187,7 +187,7 @@ fn one_worker_holds_all_proxies_if_all_viewers_fit_into_it() {
 fn a_file_limit_too_low_is_refused_with_the_number_that_fits() {
     block_on(async {
         let error = open(&stage(4, 4000), 1000, &own_exe()).await.unwrap_err();
-        assert!(matches!(error, StageError::OpenFiles { limit: 70, fits: 4, viewers: 1000, .. }), "{error}");
+        assert!(matches!(error, StageError::OpenFiles { limit: 93, fits: 4, viewers: 1000, .. }), "{error}");
     });
 }
 
