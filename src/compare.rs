@@ -29,9 +29,9 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
     }
     let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));
     let dir = directory(&rehearse, &name);
-    let (comparison, kept) = runtime()?.block_on(async {
+    let (comparison, details, kept) = runtime()?.block_on(async {
         let signals = Signals::watch(STOPPING_RUN)?;
-        let (mut reports, mut kept) = (Vec::new(), true);
+        let (mut reports, mut details, mut kept) = (Vec::new(), Vec::new(), true);
         for (number, (zone, plan)) in zones.iter().zip(plans).enumerate() {
             if !rehearse.quiet {
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
@@ -42,6 +42,7 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
                     let cut_short = played.report.verdict.reasons.iter().any(|reason| reason.code == "partial");
                     kept &= played.kept;
                     reports.push(played.report);
+                    details.push(played.detail);
                     if cut_short {
                         break;
                     }
@@ -55,9 +56,9 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
             }
         }
         let missing = zones.iter().skip(reports.len()).map(ToString::to_string).collect();
-        Ok((Comparison::of(reports, missing), kept))
+        Ok((Comparison::of(reports, missing), details, kept))
     })?;
-    let written = report::write_comparison(&dir, &comparison);
+    let written = report::write_comparison(&dir, &comparison, &details);
     if let Err(problem) = &written {
         say::error(problem);
     }

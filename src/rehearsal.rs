@@ -23,6 +23,7 @@ use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
 use voteburst_coordinator::trust::{Exposed, Token, check_listener};
 use voteburst_coordinator::{Conducted, Setup, WorldInfo, bind, conduct};
 use voteburst_dns::authority::Authority;
+use voteburst_publish::html::Detail;
 use voteburst_stage::ballot::BallotRecord;
 use voteburst_stage::counters::ProxyCounters;
 use voteburst_stage::world::{World, WorldSpec};
@@ -133,6 +134,8 @@ async fn refuse_other_kind(scenario: &Scenario, args: &Rehearse) -> Result<Optio
 /// What a rehearsal came to.
 pub(crate) struct Played {
     pub(crate) report: Report,
+    /// What its page shows beyond the report.
+    pub(crate) detail: Detail,
     /// Whether all of it is on disk.
     pub(crate) kept: bool,
 }
@@ -298,10 +301,10 @@ fn write(directory: &RunDirectory, evidence: Evidence) -> Played {
         evidence.ballots.as_ref().map_or(Ok(()), |ballots| directory.write_ballots(ballots))
     };
     let kept = kept();
-    let report = Report::of_evidence(&evidence);
-    let kept = kept.and_then(|()| crate::report::write(directory.path(), &report, &evidence));
+    let (report, detail) = (Report::of_evidence(&evidence), Detail::of(&evidence));
+    let kept = kept.and_then(|()| crate::report::write(directory.path(), &report, &evidence, &detail));
     if let Err(problem) = &kept {
         say::error(problem);
     }
-    Played { report, kept: kept.is_ok() }
+    Played { report, detail, kept: kept.is_ok() }
 }

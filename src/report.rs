@@ -9,6 +9,7 @@ use serde::Serialize;
 use voteburst_coordinator::journal::{Evidence, JournalProblem, write_atomically};
 use voteburst_coordinator::report::compare::Comparison;
 use voteburst_coordinator::report::{Report, terminal};
+use voteburst_publish::html::Detail;
 use voteburst_publish::{self as publish, Document};
 
 use crate::problem::Problem;
@@ -21,18 +22,19 @@ pub(crate) fn report(args: &cli::Report) -> Result<ExitCode, Problem> {
         let comparison = comparison_again(&args.dir)?;
         (comparison.render(), json(&comparison), comparison.outcome())
     } else {
-        let report = again(&args.dir)?;
+        let (report, _) = again(&args.dir)?;
         (terminal::render(&report), json(&report), report.verdict.outcome)
     };
     say::result(if args.json { &json_text } else { &text });
     Ok(ExitCode::from(outcome.exit_code()))
 }
 
-fn again(dir: &Path) -> Result<Report, Problem> {
+fn again(dir: &Path) -> Result<(Report, Detail), Problem> {
     let evidence = Evidence::load(dir).map_err(Problem::usage)?;
     let report = Report::of_evidence(&evidence);
-    write(dir, &report, &evidence).map_err(Problem::usage)?;
-    Ok(report)
+    let detail = Detail::of(&evidence);
+    write(dir, &report, &evidence, &detail).map_err(Problem::usage)?;
+    Ok((report, detail))
 }
 
 /// Only the order of the runs is taken from the old comparison; their reports are made anew.
@@ -50,24 +52,25 @@ fn comparison_again(dir: &Path) -> Result<Comparison, Problem> {
     // Zones are names of folders here: nothing but a known policy may become a path.
     let zones = old.runs.iter().map(|run| run.zone.parse::<voteburst_burst::zone::ZonePolicy>());
     let zones = zones.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(error.to_string()))?;
-    let reports = zones.iter().map(|zone| again(&dir.join(zone.name()))).collect::<Result<Vec<_>, _>>()?;
+    let made = zones.iter().map(|zone| again(&dir.join(zone.name()))).collect::<Result<Vec<_>, _>>()?;
+    let (reports, details): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     let comparison = Comparison::of(reports, old.missing);
-    write_comparison(dir, &comparison).map_err(Problem::usage)?;
+    write_comparison(dir, &comparison, &details).map_err(Problem::usage)?;
     Ok(comparison)
 }
 
-/// Writes `report.json`, `report.txt` and what other programs read into a run directory.
-pub(crate) fn write(dir: &Path, report: &Report, evidence: &Evidence) -> Result<(), JournalProblem> {
+/// Writes `report.json`, `report.txt`, the page and what other programs read into a run directory.
+pub(crate) fn write(dir: &Path, report: &Report, evidence: &Evidence, detail: &Detail) -> Result<(), JournalProblem> {
     put(&dir.join("report.json"), json(report).as_bytes())?;
     put(&dir.join("report.txt"), terminal::render(report).as_bytes())?;
-    put_all(dir, &publish::of_run(report, evidence))
+    put_all(dir, &publish::of_run(report, evidence, detail))
 }
 
-/// Writes `compare.json`, `compare.txt` and what other programs read into the directory of a comparison.
-pub(crate) fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), JournalProblem> {
+/// Writes `compare.json`, `compare.txt`, the page and what other programs read into the directory of a comparison.
+pub(crate) fn write_comparison(dir: &Path, comparison: &Comparison, details: &[Detail]) -> Result<(), JournalProblem> {
     put(&dir.join(COMPARISON), json(comparison).as_bytes())?;
     put(&dir.join("compare.txt"), comparison.render().as_bytes())?;
-    put_all(dir, &publish::of_comparison(comparison))
+    put_all(dir, &publish::of_comparison(comparison, details))
 }
 
 fn put_all(dir: &Path, documents: &[Document]) -> Result<(), JournalProblem> {

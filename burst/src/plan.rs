@@ -3,7 +3,6 @@
 //! Every agent derives the plan itself and must come to the same hash, so nothing that matters can differ
 //! between the scenario that was read and the one that is played.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -128,17 +127,29 @@ impl Plan {
         tickets
     }
 
+    /// How many votes these viewers are to cast in each second from T0 on, up to the last in which any is due.
+    #[must_use]
+    pub fn votes_by_second(&self, viewers: &Range<u32>) -> Vec<u32> {
+        let mut seconds = Vec::new();
+        for question in 0..self.scenario.questions.len() {
+            for ticket in viewers.clone().filter_map(|viewer| self.ticket(question, viewer)) {
+                // Arrivals lie within their windows, and windows are bounded when a scenario is read.
+                let second = (ticket.planned_ns / 1_000_000_000) as usize;
+                if seconds.len() <= second {
+                    seconds.resize(second + 1, 0);
+                }
+                seconds[second] += 1;
+            }
+        }
+        seconds
+    }
+
     /// The second after T0 in which these viewers cast the most votes, and how many; `None` when none of them votes.
     #[must_use]
     pub fn busiest_second(&self, viewers: &Range<u32>) -> Option<(u64, u32)> {
-        let mut seconds = BTreeMap::<u64, u32>::new();
-        for question in 0..self.scenario.questions.len() {
-            for ticket in viewers.clone().filter_map(|viewer| self.ticket(question, viewer)) {
-                *seconds.entry(ticket.planned_ns / 1_000_000_000).or_default() += 1;
-            }
-        }
+        let seconds = self.votes_by_second(viewers).into_iter().enumerate().filter(|(_, votes)| *votes > 0);
         // The first of several that are equally busy.
-        seconds.into_iter().rev().max_by_key(|(_, votes)| *votes)
+        seconds.map(|(second, votes)| (second as u64, votes)).rev().max_by_key(|(_, votes)| *votes)
     }
 
     /// From T0 to the close of the last window.

@@ -6,8 +6,17 @@ use std::process::Command;
 use crate::fixture::skipped;
 use crate::scenario::Scenario;
 
-const FILES: [&str; 8] =
-    ["report.json", "report.txt", "timeline.csv", "proxies.csv", "junit.xml", "summary.md", "latency.hlog", "latency.hgrm"];
+const FILES: [&str; 9] = [
+    "report.json",
+    "report.txt",
+    "report.html",
+    "timeline.csv",
+    "proxies.csv",
+    "junit.xml",
+    "summary.md",
+    "latency.hlog",
+    "latency.hgrm",
+];
 
 /// A Python that has the readers, in an environment of its own under the target directory; or why there is none.
 fn python() -> Result<PathBuf, String> {

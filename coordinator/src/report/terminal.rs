@@ -187,8 +187,9 @@ fn skew(out: &mut String, report: &Report) {
     }
 }
 
-/// The second in which one proxy stood out most: what totals never show.
-pub(super) fn telling_second(report: &Report) -> Option<String> {
+/// The second in which one proxy stood out most: what totals never show. `None` when no vote was ever in flight.
+#[must_use]
+pub fn telling_second(report: &Report) -> Option<String> {
     let worst =
         report.timeline.iter().flat_map(|second| second.proxies.iter().map(move |(address, cell)| (second, address, cell)));
     let (second, address, cell) = worst.max_by_key(|(_, _, cell)| cell.in_flight).filter(|(_, _, cell)| cell.in_flight > 0)?;

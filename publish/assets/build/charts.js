@@ -1,5 +1,5 @@
 // The parts of Apache ECharts that our pages draw with; everything else is left out of the built file.
-import { use, init } from "echarts/core";
+import { connect, init, use } from "echarts/core";
 import { LineChart, BarChart, HeatmapChart } from "echarts/charts";
 import {
   AriaComponent, DatasetComponent, GridComponent, LegendComponent, MarkLineComponent, TooltipComponent, VisualMapComponent,
@@ -11,4 +11,4 @@ use([
   TooltipComponent, VisualMapComponent, SVGRenderer,
 ]);
 
-export { init };
+export { connect, init };

@@ -1,0 +1,95 @@
+//! `report.html` and `compare.html`: a page for people, in one file that needs no network.
+//!
+//! The verdict, its reasons and what to do come first, in words; then pictures, zones side by side on the same scales; then the
+//! same as tables. [`data`] is what `publish/assets/pictures.js` draws from. The page's own rules for the browser (a Content
+//! Security Policy) allow its own scripts by their hashes and nothing else: no request can leave it, and no text out of a
+//! scenario can run.
+
+mod data;
+mod detail;
+mod head;
+mod pictures;
+mod tables;
+mod words;
+
+use sha2::{Digest, Sha256};
+use voteburst_coordinator::report::Report;
+use voteburst_coordinator::report::compare::Comparison;
+
+pub use detail::Detail;
+
+use crate::assets;
+use words::{push, text};
+
+const STYLE: &str = include_str!("../../assets/report.css");
+const PICTURES: &str = include_str!("../../assets/pictures.js");
+const SCRIPT: &str = include_str!("../../assets/report.js");
+
+/// A run as a page shows it.
+#[derive(Clone, Copy, Debug)]
+struct Shown<'a> {
+    report: &'a Report,
+    detail: &'a Detail,
+}
+
+/// `report.html` of one run. `detail` is what its run directory holds beyond the report.
+#[must_use]
+pub fn of_run(report: &Report, detail: &Detail) -> String {
+    let runs = [Shown { report, detail }];
+    page(&format!("{}: {}", report.name, head::word(report.verdict.outcome)), &head::of_run(runs[0]), &runs)
+}
+
+/// `compare.html` of a comparison. `details` belong to its runs, in their order; what is missing is not known.
+#[must_use]
+pub fn of_comparison(comparison: &Comparison, details: &[Detail]) -> String {
+    let unknown = Detail::default();
+    let details = details.iter().chain(std::iter::repeat(&unknown));
+    let runs: Vec<_> = comparison.runs.iter().zip(details).map(|(run, detail)| Shown { report: &run.report, detail }).collect();
+    let name = runs.first().map_or("voteburst", |run| run.report.name.as_str());
+    page(&format!("{name}: zones compared"), &head::of_comparison(comparison), &runs)
+}
+
+fn page(title: &str, head: &str, runs: &[Shown<'_>]) -> String {
+    let data = words::json(&data::of(runs));
+    let scripts = [assets::CHARTS, assets::PALETTE, PICTURES, SCRIPT];
+    let hashes: Vec<String> = scripts.iter().map(|script| format!("'sha256-{}'", base64(&Sha256::digest(script)))).collect();
+    let mut out = String::with_capacity(assets::CHARTS.len() + data.len() + 100_000);
+    push(
+        &mut out,
+        format_args!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src {}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
+            hashes.join(" "),
+            text(title)
+        ),
+    );
+    out.push_str(head);
+    out.push_str(&pictures::of(runs));
+    out.push_str(&tables::of(runs));
+    out.push_str("</main>\n");
+    push(&mut out, format_args!("<script type=\"application/json\" id=\"data\">{data}</script>\n"));
+    for script in scripts {
+        push(&mut out, format_args!("<script>{script}</script>\n"));
+    }
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+/// Base 64 as RFC 4648 has it, for hashes of scripts.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, place| bits << 8 | u32::from(group.get(place).copied().unwrap_or(0)));
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

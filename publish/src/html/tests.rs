@@ -1,0 +1,178 @@
+//! Pages of odd runs. That a browser shows them is `tests/browser`'s to prove.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use voteburst_coordinator::report::{ProxySecond, TimelineSecond};
+
+use super::*;
+use crate::fixture;
+
+/// The largest page that mail and chat take without a word.
+const MOST_BYTES: usize = 5 * 1024 * 1024;
+
+fn page_of(report: &Report) -> String {
+    of_run(report, &Detail::default())
+}
+
+/// What the pictures of a page are drawn from.
+fn drawn_from(page: &str) -> Value {
+    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+}
+
+/// The part of a page that people read: without scripts and styles.
+fn read(page: &str) -> &str {
+    let (_, body) = page.split_once("<body>").unwrap();
+    body.split_once("<script type=\"application/json\"").unwrap().0
+}
+
+/// A run of as many proxies and seconds, with full figures everywhere.
+fn large(proxies: usize, seconds: i64) -> Report {
+    let mut report = fixture::report();
+    let address = |number: usize| format!("127.101.{}.{}", 200 + number / 100, 100 + number % 100);
+    let one = report.proxies[0].clone();
+    report.proxies =
+        (0..proxies).map(|number| voteburst_coordinator::report::Proxy { address: address(number), ..one.clone() }).collect();
+    let cell =
+        ProxySecond { open: 7_512, in_flight: 1_234, accepted: 543, failed: 120, sent: 654, opened: 1_250, dns_answers: 1_250 };
+    let cells: BTreeMap<String, ProxySecond> = (0..proxies).map(|number| (address(number), cell)).collect();
+    let second = |t_s| TimelineSecond {
+        t_s,
+        busiest_new_share: Some(0.071_234_567),
+        lateness_p99_ms: Some(19.456),
+        proxies: cells.clone(),
+    };
+    report.timeline = (-60..seconds).map(second).collect();
+    report.plan.viewers = 300_000;
+    report
+}
+
+fn detail() -> Detail {
+    let curve: Vec<_> = (0..100).map(|step| (1.0 - 0.5_f64.powi(step / 5), f64::from(step) * 12.345)).collect();
+    let (response, lateness) = (curve.clone(), curve);
+    let windows = vec![("winner".to_owned(), 0.0, 60.0)];
+    Detail { planned_per_s: vec![12_345; 140], response, lateness, windows, scenario: "name = \"x\"\n".repeat(5_000) }
+}
+
+#[test]
+fn the_verdict_its_reasons_and_remedies_come_first() {
+    let report = fixture::report();
+    let page = page_of(&report);
+    let read = read(&page);
+    let places = [
+        "This burst goes wrong",
+        "at most 35.000 % allowed",
+        "answer several addresses",
+        "data-picture=\"open\"",
+        "All figures as tables",
+    ];
+    let found: Vec<_> = places.iter().map(|text| read.find(text).unwrap_or_else(|| panic!("no `{text}`"))).collect();
+    assert!(found.is_sorted(), "{found:?}");
+}
+
+#[test]
+fn pictures_are_drawn_from_the_figures_of_the_report() {
+    let report = fixture::report();
+    let data = drawn_from(&page_of(&report));
+    let run = &data["runs"][0];
+    for (place, proxy) in report.proxies.iter().enumerate() {
+        assert_eq!(run["proxies"][place], proxy.address);
+        for (second, told) in report.timeline.iter().enumerate() {
+            let cell = told.proxies[&proxy.address];
+            assert_eq!(run["t"][second], told.t_s);
+            assert_eq!(run["open"][place][second], cell.open);
+            assert_eq!(run["opened"][place][second], cell.opened);
+            assert_eq!(run["accepted"][place][second], cell.accepted);
+        }
+    }
+}
+
+#[test]
+fn words_of_others_are_shown_and_never_obeyed() {
+    let mut report = fixture::hostile();
+    let hostile = "</script></title><img src=x onerror=alert(1)>";
+    report.name = hostile.into();
+    report.zone = hostile.into();
+    report.agents[0].host = hostile.into();
+    report.agents[0].warnings.push(hostile.into());
+    report.plan.choices.insert(hostile.into(), BTreeMap::from([(hostile.into(), 1)]));
+    report.votes.failures.insert(hostile.into(), 1);
+    let detail = Detail { scenario: hostile.into(), ..detail() };
+    let comparison = Comparison::of(vec![report.clone()], vec![hostile.into()]);
+    for page in [of_run(&report, &detail), of_comparison(&comparison, &[detail])] {
+        assert!(!page.contains("<img") && !read(&page).contains("<script"));
+        // The data, the library, the looks, the pictures and the page's own: no other element of that kind begins or ends.
+        assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (5, 5));
+        assert_eq!(page.matches("</title>").count(), 1);
+        assert_eq!(drawn_from(&page)["runs"][0]["zone"], hostile);
+    }
+}
+
+#[test]
+fn the_browser_runs_the_scripts_of_the_page_and_asks_nobody_for_anything() {
+    let page = page_of(&fixture::report());
+    let (_, policy) = page.split_once("Content-Security-Policy\" content=\"").unwrap();
+    let policy = policy.split('"').next().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+    assert_eq!(policy.matches("'sha256-").count(), 4, "{policy}");
+    assert!(!policy.contains("http") && !policy.contains("script-src 'unsafe"), "{policy}");
+    // RFC 4648, section 10.
+    let table = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+    for (bytes, told) in table {
+        assert_eq!(base64(bytes.as_bytes()), told);
+    }
+}
+
+#[test]
+fn odd_runs_are_told_in_words_where_there_is_nothing_to_draw() {
+    let empty = page_of(&fixture::empty());
+    let told = read(&empty);
+    for text in [
+        "This run proves nothing",
+        "nothing was fired",
+        "No connection was opened.",
+        "No vote was accepted.",
+        "No attempt failed.",
+    ] {
+        assert!(told.contains(text), "no `{text}`");
+    }
+    assert!(!told.contains("data-picture") && !told.contains("NaN"), "{told}");
+
+    let mut one = fixture::report();
+    one.proxies.truncate(1);
+    let address = one.proxies[0].address.clone();
+    for second in &mut one.timeline {
+        second.proxies.retain(|other, _| *other == address);
+    }
+    let page = page_of(&one);
+    assert!(read(&page).contains("even is 100.0 %"));
+
+    let mut dead = fixture::report();
+    (dead.agents[0].lost, dead.agents[0].is_final, dead.agents[0].generator) = (Some("silent for 5 s".into()), false, None);
+    assert!(read(&page_of(&dead)).contains("lost: silent for 5 s"));
+}
+
+#[test]
+fn zones_of_a_comparison_stand_side_by_side_and_a_missing_one_is_named() {
+    let comparison = fixture::comparison();
+    let page = of_comparison(&comparison, &[]);
+    let read = read(&page);
+    assert!(read.contains("No recommendation") && read.contains("geo was not played"));
+    for zone in ["multivalue", "single-a-weighted"] {
+        assert!(read.contains(&format!("<a href=\"{zone}/report.html\">")), "{zone}");
+    }
+    assert_eq!(read.matches("data-picture=\"open\"").count(), 2);
+    assert_eq!(drawn_from(&page)["runs"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_largest_pages_stay_small_enough_to_send() {
+    let (report, detail) = (large(40, 140), detail());
+    let zones = ["single-a-weighted", "single-a-window", "multivalue", "simple", "lb-alias"];
+    let runs = zones.map(|zone| Report { zone: zone.into(), ..report.clone() });
+    let comparison = Comparison::of(runs.into(), Vec::new());
+    let sizes = [of_run(&report, &detail).len(), of_comparison(&comparison, &vec![detail; 5]).len()];
+    println!("40 proxies, 200 s: {} KiB for a run, {} KiB for five zones", sizes[0] / 1024, sizes[1] / 1024);
+    assert!(sizes.iter().all(|size| *size <= MOST_BYTES), "{sizes:?}");
+}
