@@ -197,14 +197,19 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let (progress, events) = mpsc::unbounded_channel();
     let (lines, shown) = mpsc::unbounded_channel();
     let shown = say::progress(shown, args.quiet);
-    let world = WorldInfo {
-        carriers: carriers.addresses.clone(),
-        recursion_desired: carriers.recursion_desired,
-        port: stage.as_ref().map_or(plan.scenario.target.port, |stage| stage.world.port()),
-        sources: plan.scenario.agents.sources.clone(),
-    };
+    let world = world(&plan, &carriers, stage.as_ref());
     let timings = Timings::of(&plan);
-    let setup = Setup { plan: Arc::clone(&plan), run, agents, world, token: stand.token, timings, force: args.force, progress };
+    let setup = Setup {
+        plan: Arc::clone(&plan),
+        run,
+        agents,
+        world,
+        token: stand.token,
+        timings,
+        force: args.force,
+        progress,
+        live: None,
+    };
     let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process());
     let followed = follow(events, lines, stage.as_ref().map(|stage| &stage.authority));
     let mut conducted = tokio::join!(conducted, followed).0.map_err(Problem::unknown)?;
@@ -227,6 +232,15 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
     Ok(write(&directory, Evidence { record, plan, snapshots: conducted.snapshots, ballots }))
+}
+
+fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldInfo {
+    WorldInfo {
+        carriers: carriers.addresses.clone(),
+        recursion_desired: carriers.recursion_desired,
+        port: stage.map_or(plan.scenario.target.port, |stage| stage.world.port()),
+        sources: plan.scenario.agents.sources.clone(),
+    }
 }
 
 /// Passes progress on to the lines, and tells the zone when T0 is, by which its schedule goes.

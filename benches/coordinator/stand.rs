@@ -31,8 +31,17 @@ async fn conducted(fleet: Fleet) -> Outcome<()> {
     let (_interrupts, interrupted) = mpsc::unbounded_channel();
     let world = WorldInfo { port: 80, carriers: vec![([127, 0, 0, 1], 53).into()], ..WorldInfo::default() };
     let timings = Timings::of(&plan);
-    let setup =
-        Setup { plan: Arc::clone(&plan), run: RUN, agents: fleet.agents, world, token: None, timings, force: false, progress };
+    let setup = Setup {
+        plan: Arc::clone(&plan),
+        run: RUN,
+        agents: fleet.agents,
+        world,
+        token: None,
+        timings,
+        force: false,
+        progress,
+        live: None,
+    };
     let bound = bind(([127, 0, 0, 1], 0).into()).await?;
     println!("port={}", bound.address.port());
     let watched = tokio::spawn(watch(lines, fleet.seconds));

@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`conductor`] (a pure state machine that decides), [`conduct`] (the loop that feeds it and does what it
 //! says), `service` (gRPC, translates only), [`roster`] and [`trust`] (who is who, and who may take part), [`collect`] (the
-//! newest snapshot of each agent), [`record`] and [`journal`] (what is kept of a run), [`progress`] (what the user sees).
+//! newest snapshot of each agent), [`record`] and [`journal`] (what is kept of a run), [`progress`] and
+//! [`live`] (what is seen while it goes on).
 //!
 //! Deliberately absent: a way to change the plan during the burst. Agents need nothing from here between T0 and its end.
 
@@ -11,6 +12,7 @@ pub mod collect;
 pub mod conduct;
 pub mod conductor;
 pub mod journal;
+pub mod live;
 pub mod progress;
 pub mod record;
 pub mod report;

@@ -18,6 +18,7 @@ use self::run::Run;
 use crate::clock::Clock;
 use crate::collect;
 use crate::conductor::{Ended, Event, Timings};
+use crate::live::Watch;
 use crate::progress::Progress;
 use crate::record::{self, AgentRecord, PhaseRecord, RunRecord, StartSpread};
 use crate::service::{self, Bound};
@@ -62,6 +63,8 @@ pub struct Setup {
     pub force: bool,
     /// Where lines for the user go; nobody need listen.
     pub progress: mpsc::UnboundedSender<Progress>,
+    /// Where the run is watched, if it is.
+    pub live: Option<Watch>,
 }
 
 /// What a run came to.
@@ -176,6 +179,7 @@ pub async fn conduct(
             died = &mut server => return Err(ConductProblem::Listener(format!("{died:?}"))),
         }
     }
+    run.show_live();
     run.sessions.clear();
     drop(stop);
     drop(inbound);

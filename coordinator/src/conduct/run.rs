@@ -1,5 +1,7 @@
 //! The run itself: what comes in is translated for the conductor, what that commands is carried out.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use super::{Conducted, Setup};
 use crate::clock::Clock;
 use crate::collect::{Askers, Collection, Expected};
 use crate::conductor::{AgentId, Command, Conductor, Ended, Event, Note, Order, Phase};
+use crate::live::{Outlet, planned_until};
 use crate::progress::Progress;
 use crate::record::{AgentRecord, CheckRecord, StartSpread};
 use crate::roster::{Admitted, Refusal, Roster, SessionId};
@@ -47,6 +50,7 @@ pub(super) struct Run {
     shown_second: Option<(FleetTime, i64)>,
     /// How it ended; `None` while it goes on.
     pub(super) ended: Option<Ended>,
+    live: Option<Outlet>,
 }
 
 impl Run {
@@ -62,6 +66,7 @@ impl Run {
         let parts: Vec<_> = setup.plan.shares(setup.agents).into_iter().map(part).collect();
         sum_up(&mut planned_by);
         let expected = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let live = setup.live.take().map(|watch| Outlet::new(watch, live::fixed(&setup, expected, &planned_by)));
         Self {
             clock,
             expected,
@@ -77,6 +82,7 @@ impl Run {
             forced: Vec::new(),
             shown_second: None,
             ended: None,
+            live,
         }
     }
 
@@ -272,6 +278,7 @@ impl Run {
 
     pub(super) fn tick(&mut self) {
         self.tell_conductor(Event::Tick);
+        self.show_live();
         let from = match self.conductor.phase() {
             Phase::Doors => self.conductor.doors_at(),
             Phase::Burst | Phase::Draining => self.conductor.t0(),
@@ -290,8 +297,7 @@ impl Run {
     }
 
     fn burst_line(&self, second: u32) -> Progress {
-        let index = (second as usize).min(self.planned_by.len());
-        let planned = index.checked_sub(1).map_or(0, |last| self.planned_by[last]);
+        let planned = planned_until(&self.planned_by, second.into());
         let (mut sent, mut accepted, mut failed, mut ended) = (0, 0, 0, 0);
         for snapshot in self.collection.all() {
             let counts = snapshot.counts;

@@ -107,10 +107,11 @@ pub enum Note {
 }
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Waiting for agents to join.
+    #[default]
     Gathering,
     /// Agents work the plan out and look at their machines.
     Planning,

@@ -21,6 +21,8 @@ use voteburst_burst::clock::{FleetTime, Offset};
 pub use event::{AgentId, Command, Ended, Event, Note, Order, Phase};
 pub use timings::Timings;
 
+use crate::live::AgentState;
+
 /// How far an agent has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
@@ -113,6 +115,26 @@ impl Conductor {
     #[must_use]
     pub fn lost(&self, agent: AgentId) -> Option<&str> {
         self.members.get(&agent).and_then(|member| member.lost.as_ref()).map(|loss| loss.why.as_str())
+    }
+
+    /// How far an agent has come.
+    #[must_use]
+    pub fn state(&self, agent: AgentId) -> AgentState {
+        let state = |member: &Member| match member.step {
+            _ if member.lost.is_some() => AgentState::Lost,
+            Step::Joined | Step::Planned => AgentState::Joined,
+            Step::Fit => AgentState::Fit,
+            Step::Ready => AgentState::Ready,
+            Step::Armed => AgentState::Armed,
+            Step::Finished => AgentState::Done,
+        };
+        self.members.get(&agent).map_or(AgentState::Lost, state)
+    }
+
+    /// Connections that an agent had open when it last said so, which it does until the commit.
+    #[must_use]
+    pub fn connected_of(&self, agent: AgentId) -> u32 {
+        self.members.get(&agent).map_or(0, |member| member.connected)
     }
 
     /// Takes note of what happened at `now` and answers what to do.

@@ -63,7 +63,7 @@ impl Stand {
         let (progress, lines) = mpsc::unbounded_channel();
         let (interrupts, interrupted) = mpsc::unbounded_channel();
         let world = WorldInfo { port: 8080, carriers: vec!["127.0.0.1:53".parse().unwrap()], ..WorldInfo::default() };
-        let setup = Setup { plan: plan.clone(), run: RUN, agents, world, token, timings, force: false, progress };
+        let setup = Setup { plan: plan.clone(), run: RUN, agents, world, token, timings, force: false, progress, live: None };
         let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, clock) = (bound.address.to_string(), Clock::of_this_process());
         let run = tokio::spawn(async move { conduct(bound, setup, interrupted, clock).await.unwrap() });

@@ -11,7 +11,7 @@ mod lookups;
 mod sealed;
 mod tally;
 
-pub use sealed::{Counts, Heard, Sealed};
+pub use sealed::{Counts, Heard, Latencies, LookupCounts, ProxyCounts, Sealed};
 pub use tally::MOST_PROXIES;
 
 /// Why a message was refused.

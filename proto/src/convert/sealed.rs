@@ -3,12 +3,13 @@
 //! Decoded, a snapshot of 15 proxies takes 4 MiB, for each of its 47 histograms has room for every latency there may
 //! be; encoded it takes some ten KiB. A thousand agents fit into memory in one form only.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use prost::Message as _;
 use voteburst_burst::clock::Offset;
-use voteburst_burst::outcome::Fate;
-use voteburst_burst::tally::{LateSeconds, Tally};
+use voteburst_burst::outcome::{Failure, Fate};
+use voteburst_burst::tally::{LateSecond, LateSeconds, Latency, Tally};
 
 use super::agent::head_from_wire;
 use super::{WireProblem, generator, lookups, tally};
@@ -44,6 +45,49 @@ pub struct Counts {
     pub accepted: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// The same by [`Failure`] number.
+    pub failed_by: [u64; Failure::COUNT],
+}
+
+/// Counts of one proxy in a snapshot that need no histogram, since the doors opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyCounts {
+    /// The proxy.
+    pub address: IpAddr,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections closed, by either side.
+    pub closed: u64,
+    /// DNS answers whose first address it was.
+    pub dns_answers: u64,
+    /// Attempts whose bytes began to leave.
+    pub sent: u64,
+    /// Votes accepted.
+    pub accepted: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Of those, connections it refused.
+    pub refused: u64,
+}
+
+/// Counts of all lookups of a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LookupCounts {
+    /// Those that went over the wire.
+    pub asked: u64,
+    /// Those that phones answered from memory.
+    pub remembered: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+/// Histograms that are looked at while a run goes on, of as many snapshots as were added.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    /// Planned instant to accepted answer, by proxy.
+    pub response: BTreeMap<IpAddr, Latency>,
+    /// Planned instant to the moment the viewer began to act, of all.
+    pub lateness: Latency,
 }
 
 /// A snapshot that was judged as a whole and is kept as the bytes of a file, next to the few numbers that are needed
@@ -68,6 +112,16 @@ pub struct Sealed {
     pub offset: Offset,
     /// Its counts, added up.
     pub counts: Counts,
+    /// The same of each proxy.
+    pub each: Vec<ProxyCounts>,
+    /// Its lookups.
+    pub lookups: LookupCounts,
+    /// Connections open when it was made.
+    pub connected: u32,
+    /// How late its votes were, all seconds added up.
+    pub late: LateSecond,
+    /// Its longest stall, in microseconds.
+    pub longest_stall_us: Option<u64>,
     /// Every address that it has figures of.
     pub proxies: Vec<IpAddr>,
     /// One more than the highest kind of phone in it.
@@ -83,9 +137,11 @@ impl Sealed {
             (std::mem::take(&mut snapshot.proxies), snapshot.unplaced.take(), snapshot.lookups.take(), snapshot.late.take());
         let head = head_from_wire((*snapshot).clone())?;
         (snapshot.proxies, snapshot.unplaced, snapshot.lookups, snapshot.late) = counted;
-        let (counts, mut proxies) = tally::judge(&snapshot.proxies, snapshot.unplaced.as_ref())?;
+        let (counts, each) = tally::judge(&snapshot.proxies, snapshot.unplaced.as_ref())?;
+        let mut proxies: Vec<_> = each.iter().map(|proxy| proxy.address).collect();
         let lookups = lookups::from_wire(snapshot.lookups.clone())?;
-        generator::judge_late(snapshot.late.as_ref())?;
+        let mut late = LateSeconds::default();
+        generator::add_late(snapshot.late.as_ref(), &mut late)?;
         proxies.extend(lookups.phones.values().flat_map(|told| told.opened.keys().chain(told.group.answers.keys())));
         proxies.extend(lookups.phones.values().flat_map(|told| told.group.led_to.keys()));
         proxies.extend(lookups.carriers.values().flat_map(|group| group.answers.keys().chain(group.led_to.keys())));
@@ -95,6 +151,7 @@ impl Sealed {
         // Taken apart and put together again: what no field of ours holds is not kept.
         let phones = lookups.phones.keys().last().map_or(0, |last| usize::from(*last) + 1);
         let carriers = lookups.carriers.keys().last().map_or(0, |last| usize::from(*last) + 1);
+        let asked = lookups.total();
         let bytes = wire::AgentMessage { body: Some(Body::Snapshot(snapshot)) }.encode_to_vec();
         Ok(Self {
             run: head.run,
@@ -106,6 +163,11 @@ impl Sealed {
             fates: head.fates.len(),
             offset: head.offset,
             counts,
+            each,
+            lookups: LookupCounts { asked: asked.asked, remembered: asked.remembered, failed: asked.failed },
+            connected: head.connected,
+            late: late.total(),
+            longest_stall_us: head.watched.and_then(|watched| watched.stalls.longest).map(|stall| stall.length_us),
             proxies,
             phones,
             carriers,
@@ -168,6 +230,16 @@ impl Sealed {
             generator::add_late(snapshot.late.as_ref(), &mut fleet.late)
         });
         added.unwrap_or_else(|problem| judged(&problem));
+    }
+
+    /// Adds the histograms that are looked at while a run goes on, and tells the agent's warnings: what costs more than the
+    /// numbers beside the bytes, and far less than [`Sealed::add_to`].
+    pub fn add_latencies(&self, sum: &mut Latencies) -> Vec<String> {
+        let added = self.wire().and_then(|snapshot| {
+            tally::add_latencies(&snapshot.proxies, snapshot.unplaced.as_ref(), sum)?;
+            Ok(snapshot.warnings)
+        });
+        added.unwrap_or_else(|problem| judged(&problem))
     }
 
     fn wire(&self) -> Result<wire::Snapshot, WireProblem> {

@@ -7,7 +7,7 @@ use prost::Message as _;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::tally::{MOST_SECONDS, ProxyTally, Second, Tally};
 
-use super::sealed::Counts;
+use super::sealed::{Counts, Latencies, ProxyCounts};
 use super::{WireProblem, at_most, histogram, malformed};
 use crate::wire;
 
@@ -38,10 +38,11 @@ pub(super) fn from_wire(proxies: &[Vec<u8>], unplaced: Option<wire::ProxyTally>)
     Ok(tally)
 }
 
-/// Reads a tally through and keeps its sums and its addresses only.
-pub(super) fn judge(proxies: &[Vec<u8>], unplaced: Option<&wire::ProxyTally>) -> Result<(Counts, Vec<IpAddr>), WireProblem> {
+/// Reads a tally through and keeps its sums only, of all and of each proxy.
+pub(super) fn judge(proxies: &[Vec<u8>], unplaced: Option<&wire::ProxyTally>) -> Result<(Counts, Vec<ProxyCounts>), WireProblem> {
     at_most("number of proxies in a snapshot", proxies.len(), MOST_PROXIES)?;
     let (mut counts, mut known) = (Counts::default(), BTreeSet::new());
+    let mut each = Vec::with_capacity(proxies.len());
     for encoded in proxies {
         let message = decoded(encoded)?;
         let address = address(&message.address)?;
@@ -49,9 +50,49 @@ pub(super) fn judge(proxies: &[Vec<u8>], unplaced: Option<&wire::ProxyTally>) ->
             return Err(WireProblem::Twice(address));
         }
         judge_proxy(&message, &mut counts)?;
+        each.push(counts_of(address, message.seconds.as_ref()));
     }
     unplaced.map_or(Ok(()), |message| judge_proxy(message, &mut counts))?;
-    Ok((counts, known.into_iter().collect()))
+    Ok((counts, each))
+}
+
+fn counts_of(address: IpAddr, seconds: Option<&wire::Seconds>) -> ProxyCounts {
+    let sum = |column: fn(&wire::Seconds) -> &[u32]| sum(seconds.map_or(&[], column));
+    let refused = seconds.map_or(0, |seconds| of_class(&seconds.failed, Failure::Refused as usize));
+    ProxyCounts {
+        address,
+        opened: sum(|seconds| &seconds.opened),
+        closed: sum(|seconds| &seconds.closed),
+        dns_answers: sum(|seconds| &seconds.dns_answers),
+        sent: sum(|seconds| &seconds.sent),
+        accepted: sum(|seconds| &seconds.accepted),
+        failed: sum(|seconds| &seconds.failed),
+        refused,
+    }
+}
+
+fn sum(column: &[u32]) -> u64 {
+    column.iter().copied().map(u64::from).sum()
+}
+
+/// All failures of one class; a row of classes stands for each second.
+fn of_class(failed: &[u32], class: usize) -> u64 {
+    failed.iter().skip(class).step_by(Failure::COUNT).copied().map(u64::from).sum()
+}
+
+/// Adds the histograms that are looked at while a run goes on.
+pub(super) fn add_latencies(
+    proxies: &[Vec<u8>],
+    unplaced: Option<&wire::ProxyTally>,
+    sum: &mut Latencies,
+) -> Result<(), WireProblem> {
+    for encoded in proxies {
+        let message = decoded(encoded)?;
+        histogram::add_to(sum.response.entry(address(&message.address)?).or_default(), message.response.as_ref())?;
+        histogram::add_to(&mut sum.lateness, message.lateness.as_ref())?;
+    }
+    let Some(unplaced) = unplaced else { return Ok(()) };
+    histogram::add_to(&mut sum.lateness, unplaced.lateness.as_ref())
 }
 
 /// Adds a tally that was judged to another one.
@@ -90,10 +131,12 @@ fn judge_proxy(message: &wire::ProxyTally, counts: &mut Counts) -> Result<(), Wi
     }
     let Some(seconds) = &message.seconds else { return Ok(()) };
     judge_seconds(seconds)?;
-    let sum = |column: &[u32]| column.iter().copied().map(u64::from).sum::<u64>();
     counts.sent += sum(&seconds.sent);
     counts.accepted += sum(&seconds.accepted);
     counts.failed += sum(&seconds.failed);
+    for (class, total) in counts.failed_by.iter_mut().enumerate() {
+        *total += of_class(&seconds.failed, class);
+    }
     Ok(())
 }
 
