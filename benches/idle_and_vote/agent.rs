@@ -13,10 +13,13 @@ use voteburst_burst::outcome::Fate;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scenario;
 
-use super::{APART, BURSTS, Outcome, per_vote, processor_us, server};
+use super::{Outcome, bursts, per_vote, processor_us, server};
 
 /// The longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the agent is watched before anybody votes.
+const AT_REST: Duration = Duration::from_secs(2);
 
 /// Plays the bursts and prints its figures.
 pub(crate) fn run(viewers: u32, port: u16) -> Outcome<()> {
@@ -42,8 +45,10 @@ body = '{{"question":"{{question}}","choice":"{{choice}}","ballot":"{{ballot}}"}
 "#,
         server::names(port)
     );
-    for burst in 0..BURSTS {
-        let (opens_at, window) = ((APART * burst).as_millis(), APART.as_millis());
+    let (bursts, apart) = bursts(viewers);
+    for burst in 0..bursts {
+        // All vote at its very beginning: a window that stays open lets none be dropped by a machine that is busy elsewhere.
+        let (opens_at, window) = ((apart * burst).as_millis(), apart.as_millis().max(2_000));
         write!(text, "[[questions]]\nid = \"q{burst}\"\nopens_at = \"{opens_at}ms\"\nwindow = \"{window}ms\"\n")?;
         text += "arrivals = { shape = \"all-at-once\" }\nchoices = { anna = 0.5, ben = 0.5 }\n";
     }
@@ -73,6 +78,9 @@ async fn play(viewers: u32, port: u16) -> Outcome<()> {
     if crew.status().connected != viewers {
         return Err(format!("not all viewers are connected: {:?}", crew.status()).into());
     }
+    let before = processor_us()?;
+    sleep(AT_REST).await;
+    let rest_ms = (processor_us()?.0 - before.0) / 1e3 / AT_REST.as_secs_f64();
     let (idle_kib, before) = (resident_kib()?, processor_us()?);
     crew.fire(clock.now().after(Duration::from_millis(50)));
     timeout(PATIENCE, crew.done()).await??;
@@ -85,7 +93,11 @@ async fn play(viewers: u32, port: u16) -> Outcome<()> {
     }
     let late = snapshot.tally.total().lateness;
     let late = |quantile| late.quantile_ms(quantile).unwrap_or(0.0) * 1_000.0;
-    println!("idle_kib={idle_kib} voted_kib={voted_kib} {costs} late_p50_us={} late_p99_us={}", late(0.5), late(0.99));
+    println!(
+        "idle_kib={idle_kib} voted_kib={voted_kib} rest_ms={rest_ms} {costs} late_p50_us={} late_p99_us={}",
+        late(0.5),
+        late(0.99)
+    );
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use voteburst_agent::clock::Clock;
 use voteburst_burst::ballot::BallotId;
 use voteburst_burst::scenario::template::Fill;
 
-use super::{APART, BURSTS, Outcome, agent, per_vote, processor_us, server};
+use super::{Outcome, agent, bursts, per_vote, processor_us, server};
 
 /// After how many writes it looks for answers, as often as the agent's runtime does.
 const WRITES: usize = 61;
@@ -33,8 +33,9 @@ pub(crate) fn run(viewers: u32, port: u16) -> Outcome<()> {
     let (clock, mut events) = (Clock::start(), Vec::<Event>::with_capacity(1_024));
     let t0 = clock.now().after(Duration::from_millis(50));
     let before = processor_us()?;
-    for burst in 0..BURSTS {
-        std::thread::sleep(t0.after(APART * burst).since(clock.now()));
+    let (bursts, apart) = bursts(viewers);
+    for burst in 0..bursts {
+        std::thread::sleep(t0.after(apart * burst).since(clock.now()));
         let mut answered = 0;
         for some in connections.chunks(WRITES) {
             for mut connection in some {
@@ -46,7 +47,7 @@ pub(crate) fn run(viewers: u32, port: u16) -> Outcome<()> {
             answered += answers(&epoll, &connections, &mut events, 10)?;
         }
     }
-    println!("{}", per_vote(before, viewers * BURSTS)?);
+    println!("{}", per_vote(before, viewers * bursts)?);
     Ok(())
 }
 

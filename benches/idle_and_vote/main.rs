@@ -33,10 +33,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Which process this is; the parent when it is not set.
 const ROLE: &str = "VOTEBURST_BENCH_ROLE";
-/// How many bursts are played.
-const BURSTS: u32 = 10;
-/// From one burst to the next.
-const APART: Duration = Duration::from_millis(700);
+/// How long all bursts take together.
+const PLAYED: Duration = Duration::from_secs(7);
 /// The goals of issue and design: KiB per idle viewer, microseconds per vote, times the floor.
 const GOALS: (f64, f64, f64) = (4.0, 12.0, 1.3);
 /// The smaller audience, which tells apart what a viewer costs and what an agent does.
@@ -50,6 +48,13 @@ fn main() -> Outcome<()> {
         Ok("floor") => floor::run(argument("--viewers")?.unwrap_or(FEW), port()?),
         _ => compare(argument("--viewers")?.unwrap_or(15_000), argument("--rounds")?.unwrap_or(3)),
     }
+}
+
+/// How many bursts are played, and the time from one to the next: more where viewers are few, so that what an agent does each
+/// second whoever votes is not shared out among few votes.
+fn bursts(viewers: u32) -> (u32, Duration) {
+    let bursts = (150_000 / viewers.max(1)).clamp(10, 100);
+    (bursts, PLAYED / bursts)
 }
 
 fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
@@ -71,14 +76,23 @@ fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
     let slope = |key: &str| (median(&agents, key) - median(&small, key)) / f64::from(viewers - few);
     let (agent, floor) = (median(&agents, "cpu_us"), median(&floors, "cpu_us"));
     let (before, after, ratio) = (slope("idle_kib"), slope("voted_kib"), agent / floor);
-    println!("{viewers} viewers on one agent, {BURSTS} bursts of {viewers} votes, median of {} rounds", rounds.max(1));
+    println!(
+        "{viewers} viewers on one agent, {} bursts of {viewers} votes, median of {} rounds",
+        bursts(viewers).0,
+        rounds.max(1)
+    );
     println!("  idle viewer      {before:6.2} KiB  (having voted: {after:.2} KiB; slope from {few} viewers; goal {})", GOALS.0);
     let parts = |of: &[Figures]| format!("of which the process itself {:.1}", median(of, "user_us"));
     println!("  vote, agent      {agent:6.2} µs of CPU  ({}; goal {})", parts(&agents), GOALS.1);
     println!("  vote, floor      {floor:6.2} µs of CPU  ({})", parts(&floors));
     println!("  agent / floor    {ratio:6.2}  (goal {})", GOALS.2);
     let (agent_few, floor_few) = (median(&small, "cpu_us"), median(&small_floors, "cpu_us"));
-    println!("  with {few} viewers: agent {agent_few:.2} µs, floor {floor_few:.2} µs, ratio {:.2}", agent_few / floor_few);
+    println!(
+        "  with {few} viewers, {} bursts: agent {agent_few:.2} µs, floor {floor_few:.2} µs, ratio {:.2}",
+        bursts(few).0,
+        agent_few / floor_few
+    );
+    println!("  an agent at rest {:6.2} ms of CPU per second", median(&agents, "rest_ms"));
     for name in &here {
         let [few_us, many_us] = [few, viewers].map(|connections| median(&others, &format!("{name}-{connections}")));
         println!("  {name:6}  {many_us:6.2} µs of CPU per vote  ({few} connections: {few_us:.2})");
