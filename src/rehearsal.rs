@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use voteburst_agent::Network;
 use voteburst_burst::ledger::Ballot;
 use voteburst_burst::plan::Plan;
-use voteburst_burst::scenario::Scenario;
 use voteburst_burst::scenario::stage::Stage;
+use voteburst_burst::scenario::{Scenario, Scheme};
 use voteburst_burst::verdict::Outcome;
 use voteburst_coordinator::clock::Clock;
 use voteburst_coordinator::conductor::{Ended, Timings};
@@ -50,6 +50,7 @@ impl OpenStage {
             viewers: scenario.audience.viewers,
             seed: scenario.seed,
             run,
+            tls_host: (scenario.target.scheme == Scheme::Https).then_some(&*scenario.target.host),
             exe: &exe,
         };
         let world = World::open(spec).await.map_err(Problem::usage)?;
@@ -240,6 +241,7 @@ fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldIn
         recursion_desired: carriers.recursion_desired,
         port: stage.map_or(plan.scenario.target.port, |stage| stage.world.port()),
         sources: plan.scenario.agents.sources.clone(),
+        authority: stage.and_then(|stage| stage.world.authority()).unwrap_or_default().to_vec(),
     }
 }
 

@@ -38,8 +38,9 @@ fn describe(open: &OpenStage, stage: &Stage, name: &str) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "zone      {} · {} answers for {name}", authority, stage.zone);
     let _ = writeln!(out, "          dig @{} -p {} {name} A", authority.ip(), authority.port());
+    let scheme = if world.authority_pem().is_some() { "https" } else { "http" };
     for address in world.addresses() {
-        let _ = writeln!(out, "proxy     http://{address}:{}/", world.port());
+        let _ = writeln!(out, "proxy     {scheme}://{address}:{}/", world.port());
     }
     let _ = writeln!(
         out,
@@ -48,8 +49,12 @@ fn describe(open: &OpenStage, stage: &Stage, name: &str) -> String {
         stage.limit_in_words(),
         stage.web_servers
     );
-    let _ =
-        writeln!(out, "processes {} · this is a model of HAProxy's limits: no TLS, no HTTP/2 · Ctrl-C ends it", world.workers());
+    let _ = writeln!(out, "processes {} · this is a model of HAProxy's limits · Ctrl-C ends it", world.workers());
+    if let Some(authority) = world.authority_pem() {
+        let _ =
+            writeln!(out, "trust     this authority, made for this stage alone (target.ca_file of a scenario, curl --cacert):");
+        out += authority;
+    }
     out
 }
 

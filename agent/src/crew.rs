@@ -48,6 +48,8 @@ pub struct Assignment {
     pub port: u16,
     /// Addresses to connect from, in turn; empty: the kernel chooses.
     pub sources: Vec<IpAddr>,
+    /// Whose certificates are trusted besides, in DER: an authority made for this run; empty: nobody's.
+    pub authority: Vec<u8>,
     /// Where votes may go.
     pub allowed: AllowList,
 }
@@ -152,7 +154,10 @@ impl Crew {
         let scenario = &assignment.plan.scenario;
         let tls = match scenario.target.scheme {
             Scheme::Http => None,
-            Scheme::Https => Some(Tls::new(&scenario.target.host, scenario.target.ca_file.as_deref())?),
+            Scheme::Https => {
+                let target = &scenario.target;
+                Some(Tls::new(&target.host, target.ca_file.as_deref(), &assignment.authority)?)
+            }
         };
         let viewers = u32::try_from(assignment.viewers.len()).unwrap_or(u32::MAX);
         let (commands, orders) = mpsc::unbounded_channel();
@@ -300,7 +305,7 @@ fn put_together(
     counters: Arc<Counters>,
     milestones: watch::Sender<Milestones>,
 ) -> Result<Worker, MusterError> {
-    let Assignment { plan, viewers, run, carriers, recursion_desired, port, sources, allowed } = assignment;
+    let Assignment { plan, viewers, run, carriers, recursion_desired, port, sources, allowed, .. } = assignment;
     let scenario = &plan.scenario;
     let resolver = Resolver::new(scenario, carriers, recursion_desired, viewers.start, viewers.len())?;
     let dialler = Dialler { sources, allowed, port, connect_timeout: scenario.target.connect_timeout, tls };

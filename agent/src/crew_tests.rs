@@ -28,6 +28,7 @@ fn assignment_within(window: &str) -> Assignment {
         run: 1,
         carriers: vec!["127.0.0.1:9".parse().unwrap()],
         recursion_desired: false,
+        authority: Vec::new(),
         port: 9,
         sources: Vec::new(),
         allowed: AllowList::default(),

@@ -66,6 +66,7 @@ async fn play(viewers: u32, port: u16) -> Outcome<()> {
         run: 1,
         carriers: vec![server::names(port)],
         recursion_desired: false,
+        authority: Vec::new(),
         port,
         sources: sources::automatic(std::process::id() % 12_600, viewers, &sources::local_ports()),
         allowed: AllowList::default(),

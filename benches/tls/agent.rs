@@ -69,6 +69,7 @@ async fn play(viewers: u32, target: &Target, encrypted: bool) -> Outcome<()> {
         run: 1,
         carriers: vec![server::names(target.port)],
         recursion_desired: false,
+        authority: Vec::new(),
         port: if encrypted { target.port } else { target.plain_port },
         sources: sources::automatic(std::process::id() % 12_600, viewers, &sources::local_ports()),
         allowed: AllowList::default(),

@@ -230,4 +230,6 @@ pub struct Share {
     pub sources: Vec<IpAddr>,
     /// Sets the agent's own source addresses apart from those of agents on the same machine.
     pub slot: u32,
+    /// Whose certificates the target shows, in DER, when an authority was made for this run; empty otherwise.
+    pub authority: Vec<u8>,
 }

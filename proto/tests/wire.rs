@@ -206,6 +206,7 @@ fn share() -> Share {
         port: 8080,
         sources: vec!["127.1.2.3".parse().unwrap()],
         slot: 3,
+        authority: vec![0x30, 0x82],
     }
 }
 

@@ -134,6 +134,7 @@ fn muster(share: Share, clock: Clock) -> Result<(Crew, [u32; ROUNDS.len()]), Pro
         recursion_desired: false,
         port: share.port,
         sources: sources::automatic(share.slot, count, &sources::local_ports()),
+        authority: Vec::new(),
         allowed: AllowList::default(),
     };
     Ok((Crew::muster(assignment, clock).map_err(Problem::unknown)?, by_round))

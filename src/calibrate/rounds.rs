@@ -110,6 +110,9 @@ pub(super) fn plan(scenario: &Scenario, peak: &Peak, authority: SocketAddr) -> R
     table.insert("questions".into(), questions);
     edit(&mut table, "audience", |audience| {
         audience.insert("doors_open".into(), format!("{}ms", doors(scenario).as_millis()).into());
+        // The null target speaks plain HTTP, where full phones have nothing to choose.
+        let phones = audience.get_mut("phones").and_then(Value::as_array_mut);
+        phones.into_iter().flatten().filter_map(Value::as_table_mut).for_each(|phone| drop(phone.remove("client")));
     });
     edit(&mut table, "carriers", |carriers| {
         // Real resolvers do not know the null target: caches of our own stand in their place.
@@ -276,6 +279,7 @@ seed = 1
 [audience]
 viewers = 10
 doors_open = "10min"
+phones = [{ kind = "ios-urlsession", share = 1.0, client = "full" }]
 [carriers]
 resolvers = ["192.0.2.1", "192.0.2.2"]
 [dns]

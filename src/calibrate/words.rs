@@ -86,7 +86,7 @@ fn left_out(out: &mut String, found: &Calibrated) {
         line(out, &text);
     }
     if found.tls {
-        line(out, "Note: the null target speaks plain HTTP. What TLS takes on this machine is not in these figures.");
+        line(out, "Note: the null target speaks plain HTTP. What TLS and HTTP/2 take on this machine is not in these figures.");
     }
     if let Some(cores) = found.cores_with_stage() {
         line(

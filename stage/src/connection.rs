@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 
@@ -40,8 +40,20 @@ enum Step {
     Idle,
 }
 
+/// What a connection's bytes go over: a socket, or TLS over one.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Writes what can be written at once, without a task to wake; how much that was.
+    fn write_now(&mut self, bytes: &[u8]) -> usize;
+}
+
+impl Wire for TcpStream {
+    fn write_now(&mut self, bytes: &[u8]) -> usize {
+        self.try_write(bytes).unwrap_or(0)
+    }
+}
+
 /// Serves a connection to its end.
-pub(crate) async fn serve(stream: TcpStream, proxy: &Rc<Proxy>) {
+pub(crate) async fn serve(stream: &mut impl Wire, proxy: &Rc<Proxy>) {
     let keep_alive = proxy.house.spec.keep_alive_timeout;
     let mut connection = Connection { stream, stash: Vec::new() };
     let mut idle_at = clock::now() + keep_alive;
@@ -76,13 +88,13 @@ pub(crate) async fn serve(stream: TcpStream, proxy: &Rc<Proxy>) {
     }
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<'s, W> {
+    stream: &'s mut W,
     /// Bytes received and not used yet; empty, and without memory, between requests.
     stash: Vec<u8>,
 }
 
-impl Connection {
+impl<W: Wire> Connection<'_, W> {
     fn poll_step(&mut self, cx: &mut Context<'_>, proxy: &Proxy) -> Poll<Step> {
         if let Some(step) = self.take_step(proxy) {
             return Poll::Ready(step);
@@ -90,7 +102,7 @@ impl Connection {
         loop {
             let mut space = [MaybeUninit::uninit(); READ_SIZE];
             let mut buffer = ReadBuf::uninit(&mut space);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            let read = ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut buffer));
             let bytes = buffer.filled();
             if read.is_err() || bytes.is_empty() {
                 return Poll::Ready(Step::Gone);
@@ -126,11 +138,16 @@ impl Connection {
     /// Sends an answer; false if the client can't be reached.
     async fn send(&mut self, answer: &[u8]) -> bool {
         // An answer fits into an empty socket buffer, so this is all but always the only call.
-        let sent = self.stream.try_write(answer).unwrap_or(0);
+        let sent = self.stream.write_now(answer);
         if sent == answer.len() {
             return true;
         }
-        matches!(timeout(SEND_LIMIT, self.stream.write_all(&answer[sent..])).await, Ok(Ok(())))
+        let rest = async {
+            self.stream.write_all(&answer[sent..]).await?;
+            // TLS may hold a record back.
+            self.stream.flush().await
+        };
+        matches!(timeout(SEND_LIMIT, rest).await, Ok(Ok(())))
     }
 
     async fn refuse(&mut self, answer: Answer, proxy: &Proxy) {
@@ -139,11 +156,11 @@ impl Connection {
             return;
         }
         // Boxed by `timeout` on this rare path only; its buffer must not be part of every connection.
-        let _ = timeout(LINGER_TIME, Box::pin(linger(&mut self.stream))).await;
+        let _ = timeout(LINGER_TIME, Box::pin(linger(self.stream))).await;
     }
 }
 
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut (impl AsyncRead + Unpin)) {
     let mut left = LINGER_BYTES;
     let mut scrap = vec![0; READ_SIZE];
     while left > 0 {
@@ -167,7 +184,7 @@ fn step_of(bytes: &[u8], proxy: &Proxy) -> Option<(Step, usize)> {
     }
 }
 
-fn work_of(request: &Request<'_>, proxy: &Proxy) -> Work {
+pub(crate) fn work_of(request: &Request<'_>, proxy: &Proxy) -> Work {
     match request.method {
         Method::Get => Work::Reply(Answer::Greeting),
         Method::Post => match proxy.house.ballots.borrow().read(request) {

@@ -35,6 +35,9 @@ pub enum StageError {
          and room for pipes (/proc/sys/fs/pipe-max-size, pipe-user-pages-soft)"
     )]
     Share(io::Error),
+    /// No certificate could be made for the proxies.
+    #[error("the stage cannot make a certificate for its proxies: {0}; needed a host in target.url that a certificate can name")]
+    Certificate(rcgen::Error),
     /// More fronts than a block of loopback addresses holds.
     #[error("the stage cannot have {found} proxies: needed 1 to {most}: correct the scenario's [stage]")]
     Fronts {

@@ -1,7 +1,7 @@
 //! HTTP/1.1 as far as a vote needs it: one request out of a buffer, and the answers as bytes made once.
 
 /// The largest head that is read: HAProxy's default buffer (`tune.bufsize`, 16384 bytes).
-const HEAD_LIMIT: usize = 16_384;
+pub(crate) const HEAD_LIMIT: usize = 16_384;
 /// The most header fields that are read: HAProxy's default (`tune.http.maxhdr`).
 const FIELD_LIMIT: usize = 101;
 /// The largest body that is read, far above any vote.
@@ -148,7 +148,8 @@ impl Answer {
         self.status().0 / 100
     }
 
-    fn status(self) -> (u16, &'static str) {
+    /// Code and reason.
+    pub(crate) fn status(self) -> (u16, &'static str) {
         match self {
             Self::Counted | Self::Greeting => (200, "OK"),
             Self::NoBallot
@@ -166,7 +167,7 @@ impl Answer {
         }
     }
 
-    fn body(self) -> &'static str {
+    pub(crate) fn body(self) -> &'static str {
         match self {
             Self::Counted => r#"{"counted":true}"#,
             Self::Greeting => "voteburst stage\n",
@@ -190,6 +191,20 @@ impl Answer {
         }
     }
 
+    /// Whether it is an answer that HAProxy makes by itself.
+    pub(crate) fn is_haproxys(self) -> bool {
+        matches!(self, Self::QueueTimeout | Self::BadRequest | Self::RequestTimeout)
+    }
+
+    /// The media type of the body.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            _ if self.is_haproxys() => "text/html",
+            _ if self.body().starts_with('{') => "application/json",
+            _ => "text/plain",
+        }
+    }
+
     fn render(self, keep_alive: bool) -> Vec<u8> {
         let (code, reason) = self.status();
         let body = self.body();
@@ -204,7 +219,7 @@ impl Answer {
                 format!("content-length: {length}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n{close}")
             }
             _ => {
-                let kind = if body.starts_with('{') { "application/json" } else { "text/plain" };
+                let kind = self.kind();
                 let close = if keep_alive { "" } else { "connection: close\r\n" };
                 format!("content-length: {length}\r\ncontent-type: {kind}\r\n{close}")
             }

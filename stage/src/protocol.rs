@@ -1,6 +1,7 @@
 //! What a stage and its workers say to each other: one JSON object per line, commands on the worker's standard input,
 //! reports on its standard output. The end of the input ends the worker: then its parent has died.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,6 +90,24 @@ pub struct WorkerSpec {
     pub run: u64,
     /// How these proxies are shared with other workers; `None`: they are this worker's alone.
     pub share: Option<Share>,
+    /// With what proxies speak TLS; `None`: they speak plain HTTP.
+    pub identity: Option<Identity>,
+}
+
+/// What a proxy proves itself by. It is handed over on standard input, so that no key is ever written to a file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The certificate, in PEM.
+    pub certificate: String,
+    /// Its private key, in PEM (PKCS #8).
+    pub key: String,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys have no place in a log.
+        out.debug_struct("Identity").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 /// One worker's part of proxies that several workers share.

@@ -1,16 +1,17 @@
 //! A proxy that imitates HAProxy in `mode http` where a vote burst meets it: the connection limit with the kernel's
 //! backlog behind it, a limit per web server, one queue with its timeout, keep-alive.
 //!
-//! It is a model: no TLS, no HTTP/2, no health checks, and the web servers behind it are the time they take.
-//! As HAProxy without `option abortonclose`, it executes the requests of clients that have left.
+//! It is a model: no health checks, and the web servers behind it are the time they take. As HAProxy without `option abortonclose`, it executes the requests of clients that have left.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_quickack;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
@@ -23,6 +24,7 @@ use crate::counters::ProxyCounters;
 use crate::http::{Answer, Answers};
 use crate::protocol::{Share, WorkerSpec};
 use crate::queue::{Admission, Balancer};
+use crate::tls;
 use crate::tokens::Tokens;
 
 /// How long accepting pauses for want of file descriptors if no connection of the worker closes meanwhile.
@@ -87,6 +89,7 @@ impl Shared {
 pub(crate) struct Proxy {
     pub(crate) house: Rc<House>,
     number: u16,
+    tls: Option<Arc<ServerConfig>>,
     shared: Option<Shared>,
     balancer: RefCell<Balancer<oneshot::Sender<usize>>>,
     /// Kept up to date but for what the balancer knows.
@@ -96,13 +99,15 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that nothing has happened to yet. Fails only where workers share it and their pipes cannot be opened.
-    pub(crate) fn new(house: Rc<House>, number: u16, address: SocketAddr) -> io::Result<Self> {
+    /// A proxy that nothing has happened to yet; `tls`: it speaks TLS. Fails only where workers share it and their pipes
+    /// cannot be opened.
+    pub(crate) fn new(house: Rc<House>, number: u16, address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let WorkerSpec { web_servers, server_limit, .. } = house.spec;
         let shared = house.spec.share.as_ref().map(|share| Shared::join(&house.spec, share, number)).transpose()?;
         Ok(Self {
             house,
             number,
+            tls,
             shared,
             balancer: RefCell::new(Balancer::new(web_servers, server_limit)),
             counts: RefCell::new(ProxyCounters::new(address, web_servers)),
@@ -182,15 +187,32 @@ impl Proxy {
         // tcp-smart-accept`): three packets per vote instead of four. Where it fails there are four.
         let _ = set_tcp_quickack(&stream, false);
         let proxy = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            connection::serve(stream, &proxy).await;
-            proxy.counts.borrow_mut().conn_cur -= 1;
-            match &proxy.shared {
-                Some(shared) => shared.connections.put(0),
-                None => proxy.connection_freed.notify_one(),
-            }
-            proxy.house.descriptor_freed.notify_waiters();
-        });
+        // Two kinds of task, so that a plain connection does not carry what TLS needs.
+        if self.tls.is_some() {
+            tokio::task::spawn_local(async move {
+                if let Some(config) = &proxy.tls {
+                    tls::serve(config, stream, &proxy).await;
+                }
+                proxy.closed();
+            });
+        } else {
+            tokio::task::spawn_local(async move {
+                let mut stream = stream;
+                connection::serve(&mut stream, &proxy).await;
+                drop(stream);
+                proxy.closed();
+            });
+        }
+    }
+
+    /// Counts a connection that is gone, and lets in who waits for it.
+    fn closed(&self) {
+        self.counts.borrow_mut().conn_cur -= 1;
+        match &self.shared {
+            Some(shared) => shared.connections.put(0),
+            None => self.connection_freed.notify_one(),
+        }
+        self.house.descriptor_freed.notify_waiters();
     }
 
     /// Brings a request to a web server, through the queue if need be, and says what to answer.

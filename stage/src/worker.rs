@@ -16,6 +16,7 @@ use crate::ballots_file;
 use crate::counters::ProxyCounters;
 use crate::protocol::{Command, Report, Share, WorkerSpec};
 use crate::proxy::{House, Proxy};
+use crate::tls::{self, TlsError};
 
 /// Length of the listen backlog asked for; the kernel's `net.core.somaxconn` caps it (listen(2)).
 const BACKLOG: i32 = 4096;
@@ -57,6 +58,11 @@ pub enum WorkerError {
         "the stage worker cannot open what it shares with others: {0}; needed the directory its parent made, and a file descriptor"
     )]
     Share(io::Error),
+    /// TLS cannot be spoken with what the parent sent.
+    #[error(
+        "the stage worker cannot speak TLS with the certificate it was sent: {0}; needed one of the same version of voteburst"
+    )]
+    Identity(#[from] TlsError),
     /// The ballots could not be written.
     #[error(transparent)]
     Ballots(#[from] ballots_file::BallotsFileError),
@@ -176,7 +182,8 @@ impl Opened {
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let (mut proxies, mut acceptors) = (Vec::new(), Vec::new());
         for (number, (address, listener)) in listeners {
-            let proxy = Rc::new(Proxy::new(Rc::clone(&house), number, address).map_err(WorkerError::Share)?);
+            let tls = house.spec.identity.as_ref().map(tls::config).transpose()?;
+            let proxy = Rc::new(Proxy::new(Rc::clone(&house), number, address, tls).map_err(WorkerError::Share)?);
             acceptors.push(spawn_local(Rc::clone(&proxy).accept(listener)));
             proxies.push(proxy);
         }

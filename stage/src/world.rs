@@ -11,12 +11,13 @@ use voteburst_burst::scenario::stage::{BallotRule, Stage};
 
 use crate::ballot::{self, BallotRecord, Question};
 use crate::ballots_file;
+use crate::certificate::Certificates;
 use crate::child::Worker;
 use crate::counters::ProxyCounters;
 use crate::error::StageError;
 use crate::limits::{self, Crewing};
 use crate::place::Place;
-use crate::protocol::{Command, ProxySpec, Report, Share, WorkerSpec};
+use crate::protocol::{Command, Identity, ProxySpec, Report, Share, WorkerSpec};
 use crate::tokens;
 
 /// How many places on loopback are tried.
@@ -41,6 +42,8 @@ pub struct WorldSpec<'a> {
     pub seed: u64,
     /// The run whose ballots are counted; 0: those of any run, none of which can then be told apart by ticket.
     pub run: u64,
+    /// The host that the proxies prove to be, by TLS with certificates made for this world alone; `None`: plain HTTP.
+    pub tls_host: Option<&'a str>,
     /// The voteburst executable, whose hidden subcommand `stage-worker` calls [`crate::worker::main`].
     pub exe: &'a Path,
 }
@@ -54,6 +57,7 @@ pub struct World {
     run: u64,
     queue_timeout: Duration,
     server_limit: u32,
+    certificates: Option<Certificates>,
     _shared: Option<Pipes>,
 }
 
@@ -120,6 +124,8 @@ impl World {
         };
         // The process is part of it: the same run may be staged twice at once, by tests or by mistake.
         let seed = spec.run ^ u64::from(std::process::id()) << 32;
+        let certificates = spec.tls_host.map(Certificates::make).transpose().map_err(StageError::Certificate)?;
+        let identity = certificates.as_ref().map(|made| &made.identity);
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {
             let place = Place::draw(seed, attempt, fronts)?;
@@ -127,7 +133,7 @@ impl World {
                 last = format!("{}:{}: {error}", place.fronts[0], place.port);
                 continue;
             }
-            match start_workers(spec, &place, each, shared.as_ref()).await {
+            match start_workers(spec, &place, each, shared.as_ref(), identity).await {
                 Ok(workers) => {
                     return Ok(Self {
                         workers,
@@ -136,6 +142,7 @@ impl World {
                         run: spec.run,
                         queue_timeout: stage.queue_timeout,
                         server_limit: stage.server_limit(),
+                        certificates,
                         _shared: shared,
                     });
                 }
@@ -156,6 +163,18 @@ impl World {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.place.port
+    }
+
+    /// Whose certificates the proxies show, in DER; `None`: they speak plain HTTP.
+    #[must_use]
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.certificates.as_ref().map(|made| &*made.authority)
+    }
+
+    /// The same in PEM, for clients that read it from a file.
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.certificates.as_ref().map(|made| &*made.authority_pem)
     }
 
     /// How many processes hold the proxies.
@@ -221,7 +240,13 @@ impl World {
     }
 }
 
-async fn start_workers(spec: WorldSpec<'_>, place: &Place, each: u16, shared: Option<&Pipes>) -> Result<Vec<Worker>, StageError> {
+async fn start_workers(
+    spec: WorldSpec<'_>,
+    place: &Place,
+    each: u16,
+    shared: Option<&Pipes>,
+    identity: Option<&Identity>,
+) -> Result<Vec<Worker>, StageError> {
     let stage = spec.stage;
     let question = |asked: &Asked| Question {
         id: asked.id.clone(),
@@ -251,6 +276,7 @@ async fn start_workers(spec: WorldSpec<'_>, place: &Place, each: u16, shared: Op
             seed: spec.seed,
             run: spec.run,
             share,
+            identity: identity.cloned(),
         };
         let mut worker = Worker::start(spec.exe, number)?;
         worker.tell(&Command::Open(worker_spec)).await?;

@@ -112,7 +112,7 @@ async fn open(stage: &Stage, viewers: u32, exe: &Path) -> Result<World, StageErr
         turnout: 1.0,
         choices: vec![choice("anna"), choice("ben")],
     }];
-    World::open(WorldSpec { stage, questions: &questions, viewers, seed: 1, run: RUN, exe }).await
+    World::open(WorldSpec { stage, questions: &questions, viewers, seed: 1, run: RUN, tls_host: None, exe }).await
 }
 
 fn front(world: &World, number: usize) -> SocketAddr {

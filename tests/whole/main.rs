@@ -9,6 +9,7 @@ mod dns_in_runs;
 mod fixture;
 mod forecast;
 mod formats;
+mod https;
 mod interrupts;
 mod machine;
 mod names;

@@ -70,7 +70,7 @@ fn a_ca_file_that_is_missing_or_empty_is_named() {
     let empty = std::env::temp_dir().join(format!("voteburst-empty-{}.pem", std::process::id()));
     std::fs::write(&empty, "no certificate\n").unwrap();
     for file in ["/nonexistent/ca.pem", empty.to_str().unwrap()] {
-        let error = Tls::new("vote.test", Some(file)).err().unwrap();
+        let error = Tls::new("vote.test", Some(file), &[]).err().unwrap();
         assert!(error.to_string().contains(file), "{error}");
     }
     std::fs::remove_file(empty).unwrap();

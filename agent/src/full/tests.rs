@@ -28,7 +28,7 @@ async fn proxy(protocols: &[&str]) -> (TlsAcceptor, TcpListener, Dialler) {
     // A port is bound once at a time, so no two tests write the same file.
     let ca_file = std::env::temp_dir().join(format!("voteburst-full-{}-{port}.pem", std::process::id()));
     std::fs::write(&ca_file, cert.pem()).unwrap();
-    let tls = Tls::new("vote.test", ca_file.to_str()).unwrap();
+    let tls = Tls::new("vote.test", ca_file.to_str(), &[]).unwrap();
     std::fs::remove_file(&ca_file).unwrap();
     let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));

@@ -162,6 +162,7 @@ impl Session {
             recursion_desired: share.recursion_desired,
             port: share.port,
             sources,
+            authority: share.authority,
             allowed: self.options.allowed.clone(),
         };
         let clock = self.clock;

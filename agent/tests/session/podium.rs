@@ -133,6 +133,7 @@ impl Podium {
             viewers,
             carriers: vec![self.names.address],
             recursion_desired: false,
+            authority: Vec::new(),
             port: self.servers.port,
             sources: Vec::new(),
             slot: 0,

@@ -274,6 +274,7 @@ impl Play {
             run: 42,
             carriers,
             recursion_desired: false,
+            authority: Vec::new(),
             port,
             sources: Vec::new(),
             allowed: AllowList::default(),

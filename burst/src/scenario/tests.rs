@@ -110,7 +110,7 @@ fn every_mistake_is_answered_with_its_place_and_a_way_out() {
         ("count = 4 ", "count = 0 ", "carriers.count", &["the nearest that works is 1"]),
         ("{viewer}}'", "{viewr}}'", "target.body", &["{viewr}", "did you mean {viewer}?"]),
         ("url = \"http://vote.show.test/vote\"", "url = \"vote.show.test\"", "target.url", &["https://NAME"]),
-        ("url = \"http://vote.show.test/vote\"", "url = \"https://vote.show.test/vote\"", "target.url", &["plain HTTP"]),
+        ("share = 0.4 }", "share = 0.4, client = \"full\" }", "audience.phones[1].client", &["plain http", "https://"]),
         ("name = \"vote.show.test\"", "name = \"127.0.0.1\"", "dns.name", &["the address 127.0.0.1", "host name"]),
         ("mean = \"12s\" }", "mean = \"12s\", sigma = 1.0 }", "questions[0].arrivals.sigma", &["only `mean`"]),
         ("mean = \"12s\" }", "median = \"12s\" }", "questions[0].arrivals.median", &["remove `median`"]),

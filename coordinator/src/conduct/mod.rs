@@ -42,6 +42,8 @@ pub struct WorldInfo {
     pub port: u16,
     /// Addresses for agents to connect from; empty: each agent picks its own.
     pub sources: Vec<IpAddr>,
+    /// Whose certificates the target shows, in DER, when an authority was made for this run; empty otherwise.
+    pub authority: Vec<u8>,
 }
 
 /// Everything a run needs.

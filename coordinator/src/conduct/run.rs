@@ -199,13 +199,16 @@ impl Run {
             port: self.setup.world.port,
             sources: self.setup.world.sources.clone(),
             slot: part,
+            authority: self.setup.world.authority.clone(),
         })
     }
 
     fn say(&self, agent: AgentId, message: FromCoordinator) {
         let out = self.roster.session_of(agent).and_then(|session| self.sessions.get(&session));
         // An agent that takes no words is found by its silence, which is judged in one place.
-        if let Some(Err(error)) = out.map(|out| out.try_send(message)) {
+        if let Some(out) = out
+            && let Err(error) = out.try_send(message)
+        {
             tracing::debug!(%agent, %error, "a word did not reach its session");
         }
     }

@@ -8,6 +8,9 @@ use super::{MOST_ITEMS, WireProblem, at_most, malformed, parse, text};
 use crate::message::{FromCoordinator, Share, Welcome};
 use crate::wire::{self, coordinator_message::Body};
 
+/// The longest certificate in bytes, far above one on any key in use.
+const MOST_CERTIFICATE: usize = 16_384;
+
 impl From<FromCoordinator> for wire::CoordinatorMessage {
     fn from(message: FromCoordinator) -> Self {
         let body = match message {
@@ -67,6 +70,7 @@ impl From<Share> for wire::Share {
             port: share.port.into(),
             sources: share.sources.iter().map(ToString::to_string).collect(),
             slot: share.slot,
+            authority: share.authority,
         }
     }
 }
@@ -77,6 +81,7 @@ impl TryFrom<wire::Share> for Share {
     fn try_from(share: wire::Share) -> Result<Self, WireProblem> {
         at_most("number of carriers", share.carriers.len(), MOST_ITEMS)?;
         at_most("number of source addresses", share.sources.len(), MOST_ITEMS)?;
+        at_most("length of a certificate", share.authority.len(), MOST_CERTIFICATE)?;
         if share.first_viewer > share.end_viewer {
             let found = format!("{}..{}", share.first_viewer, share.end_viewer);
             return Err(malformed("the viewers of a share", &found, "an end that is not before the first"));
@@ -94,6 +99,7 @@ impl TryFrom<wire::Share> for Share {
             port,
             sources: share.sources.iter().map(source).collect::<Result<_, _>>()?,
             slot: share.slot,
+            authority: share.authority,
         })
     }
 }

@@ -35,6 +35,7 @@ pub fn spec() -> WorkerSpec {
         seed: 1,
         run: RUN,
         share: None,
+        identity: None,
     }
 }
 

@@ -36,9 +36,9 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Trusts the system's certificates, and those of `ca_file`.
-    pub(crate) fn new(host: &str, ca_file: Option<&str>) -> Result<Self, TrustError> {
-        let mut config = trust::config(ca_file)?;
+    /// Trusts the system's certificates, those of `ca_file`, and `authority` in DER where it is not empty.
+    pub(crate) fn new(host: &str, ca_file: Option<&str>, authority: &[u8]) -> Result<Self, TrustError> {
+        let mut config = trust::config(ca_file, authority)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::store(Arc::new(Sessions::default()));
         let host = ServerName::try_from(host.to_owned()).map_err(|_| TrustError::Host(host.into()))?;

@@ -40,7 +40,7 @@ impl Server {
 
     /// Trust in this server.
     fn tls(&self) -> Tls {
-        Tls::new("vote.test", self.ca_file.to_str()).unwrap()
+        Tls::new("vote.test", self.ca_file.to_str(), &[]).unwrap()
     }
 
     async fn tcp(&self) -> (TcpStream, TcpStream) {

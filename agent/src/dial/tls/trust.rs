@@ -21,6 +21,9 @@ pub enum TrustError {
         /// What went wrong.
         what: String,
     },
+    /// The authority made for the run.
+    #[error("cannot use the certificate that the coordinator sent for its stage: {0}; start agents of the coordinator's version")]
+    Authority(rustls::Error),
     /// The system's certificates.
     #[error("cannot verify the target's certificate: {0}; install the system's CA certificates or name a target.ca_file")]
     System(rustls::Error),
@@ -29,10 +32,15 @@ pub enum TrustError {
     Host(String),
 }
 
-/// A configuration that verifies by the system's certificates, and those of `ca_file`.
-pub(super) fn config(ca_file: Option<&str>) -> Result<ClientConfig, TrustError> {
+/// A configuration that verifies by the system's certificates, those of `ca_file`, and `authority` in DER where it is not empty.
+pub(super) fn config(ca_file: Option<&str>, authority: &[u8]) -> Result<ClientConfig, TrustError> {
     let provider = Arc::new(ring::default_provider());
-    let extra = ca_file.map(read_certificates).transpose()?.unwrap_or_default();
+    let mut extra = ca_file.map(read_certificates).transpose()?.unwrap_or_default();
+    if !authority.is_empty() {
+        let authority = CertificateDer::from(authority.to_vec());
+        RootCertStore::empty().add(authority.clone()).map_err(TrustError::Authority)?;
+        extra.push(authority);
+    }
     let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(TrustError::System)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(TrustError::System)?;

@@ -8,8 +8,8 @@ use super::problem::{Places, ScenarioProblem, nearest};
 use super::stage::{ServiceTime, Stage};
 use super::template::{PLACEHOLDERS, RequestTemplate, TemplateProblem};
 use super::{
-    Agents, Audience, Carrier, Carriers, Choice, Dns, Draft, MOST_VIEWERS, Question, Retry, Scenario, Scheme, Target, Thresholds,
-    words,
+    Agents, Audience, Carrier, Carriers, Choice, Client, Dns, Draft, MOST_VIEWERS, Question, Retry, Scenario, Scheme, Target,
+    Thresholds, words,
 };
 use crate::cache::CacheModel;
 use crate::schedule::{LEAST_INSIDE, Shape};
@@ -50,6 +50,7 @@ pub(super) fn resolve(draft: Draft, read: &dyn Fn(&str) -> io::Result<String>) -
     let thresholds = check.thresholds(&words.thresholds)?;
     let stage = words.stage.as_ref().map(|stage| check.stage(stage)).transpose()?;
     check.whole_makes_sense(&words, &target)?;
+    check.clients_can_choose(&audience, &target)?;
     Ok(Scenario { name: words.name.clone(), seed, audience, carriers, dns, target, questions, agents, thresholds, stage, words })
 }
 
@@ -198,6 +199,20 @@ impl Check<'_> {
         ))
     }
 
+    /// A phone chooses HTTP/2 in the TLS handshake: without one, full phones would be lean ones under another name.
+    fn clients_can_choose(&self, audience: &Audience, target: &Target) -> Checked<()> {
+        let full = audience.phones.iter().position(|phone| phone.client == Client::Full);
+        match (target.scheme, full) {
+            (Scheme::Http, Some(phone)) => Err(self.places.problem(
+                &format!("audience.phones[{phone}].client"),
+                "`full` for a plain http target",
+                "https: HTTP/2 is agreed on in the TLS handshake (ALPN)",
+                "write https:// in target.url, which a stage speaks too, or leave `client` out",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn whole_makes_sense(&self, words: &words::Words, target: &Target) -> Checked<()> {
         let servers = [&words.dns.authoritative, &words.dns.recursive].into_iter().filter(|list| !list.is_empty()).count();
         let own_carriers = words.carriers.resolvers.is_none();
@@ -234,14 +249,6 @@ impl Check<'_> {
                 ));
             }
             _ => {}
-        }
-        if words.stage.is_some() && target.scheme == Scheme::Https {
-            return Err(self.places.problem(
-                "target.url",
-                "https on a stage",
-                "http: the stage's proxies speak plain HTTP",
-                "write http:// here",
-            ));
         }
         if target.retry.attempts > 1 && !target.request.names_ballot() {
             let fix = "put {ballot} into body, url or a header; or set target.retry.attempts = 1";

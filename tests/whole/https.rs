@@ -1,0 +1,49 @@
+//! Both clients over TLS: the same plan with `client = "lean"` and with `client = "full"` must come to the same.
+
+use crate::reading::Report;
+use crate::scenario::Scenario;
+
+/// The small scenario over https with all phones of one client.
+fn over_tls(scenario: &Scenario, client: &str) -> Scenario {
+    let phones = format!("viewers = 200\nphones = [{{ kind = \"android-okhttp\", share = 1.0, client = \"{client}\" }}]");
+    scenario.clone().with("http://", "https://").with("viewers = 200", &phones)
+}
+
+/// Plays the scenario with lean phones and with full ones.
+fn played(scenario: &Scenario, code: i32) -> [Report; 2] {
+    ["lean", "full"].map(|client| over_tls(scenario, client).place().run(&["--json"]).exits(code).report())
+}
+
+/// What must not depend on the client: who voted where and for what, and what became of it.
+fn outcome(report: &Report) -> Vec<(String, serde_json::Value)> {
+    let words = ["plan.tickets", "plan.choices", "votes.planned", "votes.accepted", "votes.attempts", "ledger"];
+    let keys = words.map(|key| (key.to_owned(), report.at(key).clone()));
+    let proxies = report.list("proxies").iter().enumerate().flat_map(|(number, proxy)| {
+        ["opened", "sent", "accepted", "failed", "failures"].map(|key| (format!("proxy {number}: {key}"), proxy[key].clone()))
+    });
+    keys.into_iter().chain(proxies).collect()
+}
+
+#[test]
+fn a_stage_over_https_gives_both_clients_the_same_outcomes() {
+    let [lean, full] = played(&Scenario::small(), 0);
+    for report in [&lean, &full] {
+        report.is("pass").balances();
+        assert_eq!((report.count("votes.accepted"), report.count("votes.complaints")), (200, 0));
+    }
+    assert_eq!(outcome(&lean), outcome(&full));
+}
+
+#[test]
+fn an_overloaded_stage_refuses_both_clients_in_the_same_way() {
+    // One place at each of nine web servers for a second each: nobody else is served within 300 ms.
+    let scenario = Scenario::small().with("web_server_coefficient = 60", "web_server_coefficient = 3");
+    let scenario = scenario.with("\"10ms\"", "\"1s\"").with("proxies = 3", "proxies = 3\nqueue_timeout = \"300ms\"");
+    let scenario = scenario.with("\"uniform\"", "\"all-at-once\"");
+    let [lean, full] = played(&scenario.with("response_p99_max = \"5s\"", "accepted_min = 0.9\nresponse_p99_max = \"5s\""), 1);
+    for report in [&lean, &full] {
+        report.is("fail").balances();
+        assert_eq!((report.failures("status-5xx"), report.count("votes.accepted")), (191, 9), "{:#}", report.at("votes"));
+    }
+    assert_eq!(outcome(&lean), outcome(&full));
+}
