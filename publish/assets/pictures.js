@@ -39,6 +39,8 @@ const totals = (run) => ({
   failed: inTime(run, overProxies(run, "failed")),
 });
 
+const MOST_BARS = 2000;
+
 /** Each proxy's share of a second's new connections; nothing where chance alone would look uneven. */
 function shares(run) {
   const all = overProxies(run, "opened");
@@ -140,10 +142,15 @@ function share(run, theme, picked) {
   // Connections are opened while the doors are open: the rest of the time would be empty.
   const told = RUNS.flatMap((each) => shares(each).flatMap((proxy) => proxy.flatMap((value, place) => (value === null ? [] : [place]))));
   const [first, last] = [Math.min(...told), Math.max(...told) + 1];
-  const series = all.map((values, place) => ({
-    type: "bar", name: proxyName(run, place), stack: "all", data: values.slice(first, last), barCategoryGap: "6%", silent: true,
-    itemStyle: barOf(place, theme, picked),
-  }));
+  // Thousands of bars take a browser a second; the same as areas with steps takes it none.
+  const areas = run.proxies.length * (last - first) > MOST_BARS;
+  const series = all.map((values, place) => {
+    const itemStyle = barOf(place, theme, picked);
+    const common = { name: proxyName(run, place), stack: "all", silent: true, itemStyle };
+    if (!areas) return { ...common, type: "bar", data: values.slice(first, last), barCategoryGap: "6%" };
+    const data = values.slice(first, last).map((value) => value ?? 0);
+    return { ...common, type: "line", step: "middle", symbol: "none", data, lineStyle: { width: 0 }, areaStyle: { opacity: itemStyle.opacity } };
+  });
   const option = axes(theme, "% of new connections", PERCENT, { series });
   const times = TIMES.slice(first, last);
   Object.assign(option.xAxis, { boundaryGap: true, data: times.map(String) });
@@ -307,6 +314,6 @@ const PICTURES = {
   share,
   votes,
   accepted: proxyLines("accepted", "votes/s", (run) => run.votes_per_s, "can carry"),
-  in_flight: proxyLines("in_flight", "votes waiting", (run) => run.at_once, "at once"),
+  in_flight: proxyLines("in_flight", "votes waiting", (run) => run.at_once, "served at once:"),
   response, curve, failures, forecast, carriers, lateness,
 };

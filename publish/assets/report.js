@@ -162,12 +162,20 @@ function secondBySecond(name, run) {
   return element("div", { class: "scroll", tabindex: "0" }, [made]);
 }
 
-key();
-for (const place of document.querySelectorAll(".chart")) {
-  draw(place);
-  place.addEventListener("keydown", walk);
+/** One picture after the other: the browser shows each before the next, so that a large report is read from the top at once. */
+async function drawFirst() {
+  for (const place of document.querySelectorAll(".chart")) {
+    draw(place);
+    place.addEventListener("keydown", walk);
+    await new Promise((next) => setTimeout(next));
+  }
+  Object.keys(PICTURES).forEach((name) => echarts.connect(name));
+  performance.mark("drawn");
+  document.documentElement.dataset.drawn = charts.size;
 }
-Object.keys(PICTURES).forEach((name) => echarts.connect(name));
+
+key();
+drawFirst();
 for (const details of document.querySelectorAll("details[data-table]")) details.addEventListener("toggle", () => table(details));
 dark.addEventListener("change", () => {
   key();
@@ -177,4 +185,3 @@ new ResizeObserver(() => charts.forEach(({ chart }) => chart.resize())).observe(
 // Paper is white whatever the screen is.
 addEventListener("beforeprint", () => drawAll(true));
 addEventListener("afterprint", () => drawAll());
-document.documentElement.dataset.drawn = charts.size;

@@ -83,7 +83,7 @@ const PICTURES: [Picture; 11] = [
         lead: "How long the slowest share of voters waited: at 99 %, one vote in a hundred took longer. Votes that were never accepted \
                are not in it. The thin dotted line is the generator's own lateness.",
         has: |shown| !shown.detail.response.is_empty(),
-        without: "No vote was accepted.",
+        without: "No response was measured.",
         together: true,
         by_second: false,
     },

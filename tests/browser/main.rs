@@ -1,0 +1,131 @@
+//! The pages in a real browser: Debian's chromium, driven by playwright-core, with axe-core's rules of accessibility.
+//!
+//! One short comparison is played; `look.mjs` then opens its pages and those of odd runs. It says what it looks at; here is what
+//! it needs: node, npm and chromium, which `tests/all` installs, and two packages of npm, which are kept below the target directory.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use voteburst_coordinator::report::{Proxy, Report};
+use voteburst_publish::html::{self, Detail};
+
+const ZONES: [&str; 2] = ["single-a-weighted", "multivalue"];
+/// What a page must show and never obey.
+const HOSTILE: &str = "</script></title><img src=x onerror=alert(1)><script>alert(2)</script>";
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
+}
+
+fn done(command: &mut Command) -> Result<Output, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{command:?}: {}\n{said}\n{wrong}", output.status))
+}
+
+/// A directory with `look.mjs` and the packages it needs; or why there is none.
+fn browser() -> Result<PathBuf, String> {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
+    fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+    done(Command::new("chromium").arg("--version"))?;
+    let lock = fs::read(here().join("package-lock.json")).map_err(|error| error.to_string())?;
+    // The packages come from the network, so they are fetched once.
+    let fetched = fs::read(place.join("node_modules/.of-lock")).is_ok_and(|of| of == lock);
+    for file in ["package.json", "package-lock.json", "look.mjs", "figures.mjs", "picture.mjs"] {
+        fs::copy(here().join(file), place.join(file)).map_err(|error| format!("{file}: {error}"))?;
+    }
+    if !fetched {
+        done(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&place))?;
+        fs::write(place.join("node_modules/.of-lock"), lock).map_err(|error| error.to_string())?;
+    }
+    Ok(place)
+}
+
+/// Plays the comparison and gives its directory.
+fn compare(place: &Path) -> PathBuf {
+    let mut words = vec!["compare", "scenario.toml", "--out", "pages", "-q"];
+    words.extend(ZONES.iter().flat_map(|zone| ["--zone", zone]));
+    fs::copy(here().join("scenario.toml"), place.join("scenario.toml")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_voteburst")).current_dir(place).args(words).output().unwrap();
+    // Whatever it comes to on a busy machine: pages tell it.
+    assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{}", String::from_utf8_lossy(&output.stderr));
+    place.join("pages")
+}
+
+/// Pages of runs as they should not be, made from one that was played.
+fn odd(report: &Report, place: &Path) {
+    let mut hostile = report.clone();
+    (hostile.name, hostile.zone) = (HOSTILE.into(), HOSTILE.into());
+    hostile.agents[0].host = HOSTILE.into();
+    hostile.votes.failures.insert(HOSTILE.into(), 3);
+    let address = std::mem::replace(&mut hostile.proxies[0].address, HOSTILE.into());
+    for second in &mut hostile.timeline {
+        let cell = second.proxies.remove(&address).unwrap();
+        second.proxies.insert(HOSTILE.into(), cell);
+    }
+
+    let mut nothing = report.clone();
+    nothing.proxies.clear();
+    nothing.timeline.clear();
+    nothing.agents.clear();
+    (nothing.forecast, nothing.limits, nothing.skew) = (None, None, None);
+    nothing.votes = Default::default();
+    nothing.latency_ms.response = Default::default();
+
+    let mut one = report.clone();
+    one.proxies.truncate(1);
+    let address = one.proxies[0].address.clone();
+    one.timeline.iter_mut().for_each(|second| second.proxies.retain(|other, _| *other == address));
+
+    for (name, report) in [("hostile", hostile), ("nothing", nothing), ("one-proxy", one), ("large", large(report))] {
+        fs::write(place.join(format!("{name}.html")), html::of_run(&report, &Detail::default())).unwrap();
+    }
+}
+
+/// 40 proxies over 200 seconds, figures everywhere.
+fn large(report: &Report) -> Report {
+    let address = |number: usize| format!("198.51.100.{}", number + 1);
+    let mut large = report.clone();
+    let one = report.proxies[0].clone();
+    large.proxies = (0..40).map(|number| Proxy { address: address(number), ..one.clone() }).collect();
+    let mut second = report.timeline[0].clone();
+    let mut cell = second.proxies.values().next().copied().unwrap();
+    (cell.open, cell.opened, cell.accepted) = (7_500, 1_250, 300);
+    second.proxies = (0..40).map(|number| (address(number), cell)).collect::<BTreeMap<_, _>>();
+    large.timeline = (-60..140).map(|t_s| voteburst_coordinator::report::TimelineSecond { t_s, ..second.clone() }).collect();
+    large
+}
+
+#[test]
+fn pages_show_the_figures_of_the_report_to_everybody_and_ask_nobody_for_anything() {
+    let browser = match browser() {
+        Ok(browser) => browser,
+        Err(why) if std::env::var_os("CI").is_some() => panic!("CI must look at the pages in a browser: {why}"),
+        Err(why) => {
+            // Past the harness, which hides what passing tests print. A closed standard error leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "SKIPPED the pages in a browser: {why}");
+            return;
+        }
+    };
+    let place = tempfile::tempdir().unwrap();
+    let pages = compare(place.path());
+    let read = |path: &Path| fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let compared = read(&pages.join("compare.html"));
+    fs::remove_file(pages.join("compare.html")).unwrap();
+    done(Command::new(env!("CARGO_BIN_EXE_voteburst")).arg("report").arg(&pages)).map_or_else(|_| (), drop);
+    assert!(read(&pages.join("compare.html")) == compared, "compare.html differs when made again");
+    assert!(!String::from_utf8(compared).unwrap().contains("never-on-a-page"), "a page tells a secret header");
+    let report: Report = serde_json::from_slice(&read(&pages.join(ZONES[0]).join("report.json"))).unwrap();
+    odd(&report, &pages);
+    let looked =
+        done(Command::new("node").arg("look.mjs").arg(&pages).current_dir(&browser)).unwrap_or_else(|why| panic!("{why}"));
+    println!("{}", String::from_utf8_lossy(&looked.stdout));
+}

@@ -1,0 +1,16 @@
+// The picture of the README: the top of a comparison's page, down to the connections at each proxy.
+// node target/tmp/browser/picture.mjs DIR docs/the-case.png
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { chromium } from "playwright-core";
+
+const [dir, out] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--disable-dev-shm-usage"] });
+const page = await browser.newPage({ viewport: { width: 1120, height: 1000 } });
+await page.goto(pathToFileURL(join(resolve(dir), "compare.html")).href);
+await page.waitForSelector("html[data-drawn]", { state: "attached" });
+// Links lead nowhere in a picture.
+await page.addStyleTag({ content: "details, .card a { display: none }" });
+const { bottom } = await page.evaluate(() => document.getElementById("open").getBoundingClientRect().toJSON());
+await page.screenshot({ path: out, fullPage: true, clip: { x: 0, y: 0, width: 1120, height: Math.ceil(bottom) + 20 } });
+await browser.close();
