@@ -240,7 +240,7 @@ function lying(theme, picked, names, run, counts, range, unit) {
   };
   option.xAxis = {
     type: "value", ...range, splitLine: { lineStyle: { color: theme.line } },
-    axisLabel: { color: theme.muted, fontSize: 12, formatter: (value) => told(value) + unit },
+    axisLabel: { color: theme.muted, fontSize: 12, hideOverlap: true, formatter: (value) => told(value) + unit },
   };
   option.tooltip.axisPointer = { type: "shadow" };
   return { option, walk: { axis: "y", values: names.map((_, place) => place) }, title: (place) => names[place], unit, rows: names.length };

@@ -107,7 +107,8 @@ fn numbered(told: &str, report: &Report) -> String {
 fn figures(out: &mut String, report: &Report) {
     let votes = &report.votes;
     let busiest = report.skew.and_then(|skew| skew.busiest_share);
-    let fair = 1.0 / report.proxies.len().max(1) as f64;
+    let proxies = report.proxies.len();
+    let even = if proxies > 0 { format!("; even is {}", percent(1.0 / proxies as f64)) } else { String::new() };
     let peak = report.proxies.iter().map(|proxy| proxy.peak_open).max();
     let limit = report.limits.as_ref().map(|limits| thousands(limits.connections.into()));
     let broken = |code: &str| report.thresholds.iter().any(|threshold| threshold.code == code && threshold.holds == Some(false));
@@ -121,7 +122,7 @@ fn figures(out: &mut String, report: &Report) {
         ),
         (
             busiest.map_or_else(|| NOTHING.into(), percent),
-            format!("of a second's votes at one proxy, at worst; even is {}", percent(fair)),
+            format!("of a second's votes at one proxy, at worst{even}"),
             broken("busiest-share"),
         ),
         (
