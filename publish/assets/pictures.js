@@ -101,7 +101,7 @@ function lineAt(theme, value, name, colour) {
   return {
     yAxis: value, lineStyle: { color: colour, type: "solid", width: 1.5 },
     label: {
-      formatter: name, position: "insideEndTop", color: colour, fontWeight: "bold", fontSize: 12, backgroundColor: theme.surface, padding: [1, 4], borderRadius: 3,
+      formatter: name, position: "insideMiddleTop", color: colour, fontWeight: "bold", fontSize: 12, backgroundColor: theme.surface, padding: [1, 4], borderRadius: 3,
     },
   };
 }

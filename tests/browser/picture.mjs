@@ -1,4 +1,4 @@
-// The picture of the README: the top of a comparison's page, down to the connections at each proxy.
+// The picture of the README: the connections at each proxy, and who got the new ones, out of a comparison's page.
 // node target/tmp/browser/picture.mjs DIR docs/the-case.png
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -9,8 +9,9 @@ const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", arg
 const page = await browser.newPage({ viewport: { width: 1120, height: 1000 } });
 await page.goto(pathToFileURL(join(resolve(dir), "compare.html")).href);
 await page.waitForSelector("html[data-drawn]", { state: "attached" });
-// Links lead nowhere in a picture.
-await page.addStyleTag({ content: "details, .card a { display: none }" });
-const { bottom } = await page.evaluate(() => document.getElementById("open").getBoundingClientRect().toJSON());
-await page.screenshot({ path: out, fullPage: true, clip: { x: 0, y: 0, width: 1120, height: Math.ceil(bottom) + 20 } });
+// Nothing opens in a picture.
+await page.addStyleTag({ content: "details { display: none }" });
+const { top } = await page.evaluate(() => document.getElementById("proxies-key").getBoundingClientRect().toJSON());
+const { bottom } = await page.evaluate(() => document.getElementById("share").getBoundingClientRect().toJSON());
+await page.screenshot({ path: out, fullPage: true, clip: { x: 0, y: Math.floor(top), width: 1120, height: Math.ceil(bottom - top) + 20 } });
 await browser.close();
