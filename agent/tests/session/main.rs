@@ -10,7 +10,7 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use podium::{AHEAD_NS, Podium, RUN, VIEWERS};
+use podium::{AHEAD_NS, Podium, RUN, VIEWERS, soon};
 use voteburst_agent::clock::Clock;
 use voteburst_agent::session::{JoinOptions, SessionError, join};
 use voteburst_burst::outcome::Fate;
@@ -176,6 +176,32 @@ async fn a_coordinator_lost_for_good_in_the_burst_changes_no_vote_and_the_agent_
     let error = podium.end().await.unwrap_err();
     assert!(matches!(error, SessionError::Undelivered { .. }), "{error}");
     assert_eq!(servers.counts(), vec![1; VIEWERS as usize]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_stops_reading_holds_up_no_vote_and_gets_few_old_snapshots_and_the_last() {
+    let mut podium = Podium::reading_at_most(1_024, &[SPREAD, SHORT], JoinOptions::default()).await;
+    let mut seat = podium.armed().await;
+    podium.commit(&seat).await;
+    let servers = std::sync::Arc::clone(&podium.servers.seen);
+    soon("every vote, though nobody reads", async {
+        while servers.counts().len() < VIEWERS as usize {
+            servers.came.notified().await;
+        }
+    })
+    .await;
+    // Twenty reports were due by now. What waited is what fits on its way, however long nobody reads.
+    let (mut read, mut last) = (0, None);
+    while last.is_none() {
+        let snapshot = seat.hear(|word| if let FromAgent::Snapshot(snapshot) = word { Some(*snapshot) } else { None }).await;
+        read += 1;
+        last = Some(snapshot).filter(|snapshot| snapshot.last);
+    }
+    let last = last.unwrap();
+    assert_eq!(last.fates, vec![Fate::Accepted; VIEWERS as usize]);
+    assert!(read <= 10, "{read} snapshots waited");
+    seat.say(FromCoordinator::Bye).await;
+    podium.end().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,6 +107,16 @@ pub struct Podium {
 
 impl Podium {
     pub async fn set(changes: &[(&str, &str)], options: JoinOptions) -> Self {
+        Self::set_up(Server::builder(), changes, options).await
+    }
+
+    /// One whose coordinator lets an agent send so many bytes before it reads.
+    pub async fn reading_at_most(bytes: u32, changes: &[(&str, &str)], options: JoinOptions) -> Self {
+        let server = Server::builder().initial_stream_window_size(bytes).initial_connection_window_size(bytes);
+        Self::set_up(server, changes, options).await
+    }
+
+    async fn set_up(server: Server, changes: &[(&str, &str)], options: JoinOptions) -> Self {
         let names = Names::answering(Some([127, 0, 0, 1].into()), 60).await;
         let text = scenario(VIEWERS, names.address, changes);
         let parsed = Scenario::parse(&text, "session.toml", &|_| Err(std::io::ErrorKind::NotFound.into()));
@@ -116,7 +126,7 @@ impl Podium {
         let (clock, pings) = (Clock::start(), Arc::new(AtomicU32::new(0)));
         let (taken, seats) = mpsc::channel(4);
         let service = RehearsalServer::new(Service { clock, pings: Arc::clone(&pings), taken });
-        tokio::spawn(Server::builder().serve_with_incoming(service, TcpListenerStream::new(listener)));
+        tokio::spawn(server.serve_with_incoming(service, TcpListenerStream::new(listener)));
         let agent = tokio::spawn(async move { join(&endpoint, options, clock).await });
         Self { plan, servers: support::Server::counting().await, names, pings, clock, seats, agent }
     }

@@ -84,6 +84,8 @@ pub struct Seen {
     pub connections: AtomicU32,
     /// How often each ballot came, by its id.
     pub ballots: Mutex<HashMap<String, u32>>,
+    /// Told of each ballot.
+    pub came: tokio::sync::Notify,
 }
 
 impl Seen {
@@ -93,6 +95,7 @@ impl Seen {
         let mut ballots = self.ballots.lock().unwrap();
         let count = ballots.entry(id).or_default();
         *count += 1;
+        self.came.notify_one();
         *count
     }
 

@@ -70,13 +70,17 @@ pub struct Group {
 }
 
 impl Group {
+    /// Sums saturate: counts of a hostile agent, of which the wire allows any, must not wrap the fleet's around.
     fn merge(&mut self, other: &Self) {
-        self.asked += other.asked;
-        self.remembered += other.remembered;
-        self.failed += other.failed;
+        for (mine, theirs) in
+            [(&mut self.asked, other.asked), (&mut self.remembered, other.remembered), (&mut self.failed, other.failed)]
+        {
+            *mine = mine.saturating_add(theirs);
+        }
         for (mine, theirs) in [(&mut self.answers, &other.answers), (&mut self.led_to, &other.led_to)] {
             for (address, count) in theirs {
-                *mine.entry(*address).or_default() += count;
+                let sum = mine.entry(*address).or_default();
+                *sum = sum.saturating_add(*count);
             }
         }
     }
@@ -170,7 +174,7 @@ impl Lookups {
             }
         }
         self.latency.merge(&other.latency);
-        self.failures.iter_mut().zip(other.failures).for_each(|(sum, count)| *sum += count);
+        self.failures.iter_mut().zip(other.failures).for_each(|(sum, count)| *sum = sum.saturating_add(count));
     }
 
     /// All carriers together: each lookup is counted once.
@@ -238,5 +242,19 @@ mod tests {
         lookups.failed(asker, LookupFailure::Remembered);
         lookups.failed(asker, LookupFailure::NoAnswer);
         assert_eq!((lookups.total().asked, lookups.total().failed), (1, 2));
+    }
+
+    #[test]
+    fn counts_of_which_a_hostile_agent_claims_too_many_stay_at_the_most_there_can_be() {
+        let mut fleet = play(&[(0, 1, 0, 7)]);
+        let mut hostile = fleet.clone();
+        let group = hostile.carriers.get_mut(&1).unwrap();
+        group.asked = u64::MAX;
+        group.answers.insert(address(7), u64::MAX);
+        hostile.failures[0] = u64::MAX;
+        fleet.failures[0] = 1;
+        fleet.merge(&hostile);
+        let total = fleet.total();
+        assert_eq!((total.asked, total.answers[&address(7)], fleet.failures[0]), (u64::MAX, u64::MAX, u64::MAX));
     }
 }

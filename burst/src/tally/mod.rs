@@ -77,7 +77,7 @@ impl Latency {
         if let Err(error) = self.counts.add(&other.counts) {
             unreachable!("histograms of equal bounds refuse to merge: {error:?}");
         }
-        self.clipped += other.clipped;
+        self.clipped = self.clipped.saturating_add(other.clipped);
     }
 
     /// The counts themselves, for serialisation.

@@ -53,12 +53,6 @@ pub(super) fn add_to(latency: &mut Latency, message: Option<&wire::Latency>) -> 
     each_count(counts, |index, count| latency.add_us(lowest_of(index), count))
 }
 
-pub(super) fn from_wire(message: Option<wire::Latency>) -> Result<Latency, WireProblem> {
-    let mut latency = Latency::new();
-    add_to(&mut latency, message.as_ref())?;
-    Ok(latency)
-}
-
 /// Every count that is not zero, with its place among [`COUNTS`]. Numbers are LEB128 of their zig-zag form; a negative
 /// one stands for so many zeros.
 fn each_count(bytes: &[u8], mut found: impl FnMut(usize, u32)) -> Result<(), WireProblem> {
@@ -143,6 +137,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn from_wire(message: Option<wire::Latency>) -> Result<Latency, WireProblem> {
+        let mut latency = Latency::new();
+        add_to(&mut latency, message.as_ref())?;
+        Ok(latency)
+    }
 
     fn encoded() -> Vec<u8> {
         let mut latency = Latency::new();

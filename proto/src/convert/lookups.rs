@@ -61,10 +61,18 @@ fn octets(address: IpAddr) -> [u8; ADDRESS_BYTES] {
 
 pub(super) fn from_wire(message: Option<wire::Lookups>) -> Result<Lookups, WireProblem> {
     let message = message.unwrap_or_default();
+    let mut lookups = judge(&message)?;
+    histogram::add_to(&mut lookups.latency, message.latency.as_ref())?;
+    Ok(lookups)
+}
+
+/// The lookups without their histogram, which is read through and left empty.
+pub(super) fn judge(message: &wire::Lookups) -> Result<Lookups, WireProblem> {
+    histogram::judge(message.latency.as_ref())?;
     at_most("number of carriers in a snapshot", message.carriers.len(), MOST_CARRIERS)?;
     at_most("number of kinds of phones in a snapshot", message.phones.len(), MOST_PHONES)?;
     at_most("number of classes of failed lookups", message.failures.len(), LookupFailure::COUNT)?;
-    let mut lookups = Lookups { latency: histogram::from_wire(message.latency)?, ..Lookups::default() };
+    let mut lookups = Lookups::default();
     lookups.failures[..message.failures.len()].copy_from_slice(&message.failures);
     for encoded in &message.carriers {
         let (index, told) = group_from_wire(encoded)?;

@@ -139,7 +139,7 @@ impl Sealed {
         (snapshot.proxies, snapshot.unplaced, snapshot.lookups, snapshot.late) = counted;
         let (counts, each) = tally::judge(&snapshot.proxies, snapshot.unplaced.as_ref())?;
         let mut proxies: Vec<_> = each.iter().map(|proxy| proxy.address).collect();
-        let lookups = lookups::from_wire(snapshot.lookups.clone())?;
+        let lookups = snapshot.lookups.as_ref().map(lookups::judge).transpose()?.unwrap_or_default();
         let mut late = LateSeconds::default();
         generator::add_late(snapshot.late.as_ref(), &mut late)?;
         proxies.extend(lookups.phones.values().flat_map(|told| told.opened.keys().chain(told.group.answers.keys())));
