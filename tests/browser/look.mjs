@@ -67,10 +67,10 @@ async function accessibility() {
     const across = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(across <= 0, `${name}: the page is ${across} px wider than the window`);
     if (rules) {
-      // Tables are closed at first; of those second by second one is as good as all.
+      // Tables are closed at first; of those second by second one is as good as all, and so are the first rows of each.
       await page.evaluate(() => document.querySelectorAll("#tables details, [data-table=open]").forEach((details) => { details.open = true; }));
       await page.evaluate(axe);
-      const run = (rules) => globalThis.axe.run({ exclude: ["svg"] }, { resultTypes: ["violations"], ...rules });
+      const run = (rules) => globalThis.axe.run({ exclude: ["svg", "tbody tr:nth-child(n+4)"] }, { resultTypes: ["violations"], ...rules });
       const { violations } = await page.evaluate(run, rules);
       const told = violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0].html.slice(0, 200)} ${nodes[0].failureSummary}`);
       assert.deepEqual(told, [], name);
