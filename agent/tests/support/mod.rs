@@ -267,6 +267,11 @@ pub struct Play {
 impl Play {
     /// Musters a crew for all viewers of a scenario.
     pub fn muster(text: &str, port: u16) -> Self {
+        Self::muster_trusting(text, port, &[])
+    }
+
+    /// The same, where certificates of an authority are trusted that the coordinator sent.
+    pub fn muster_trusting(text: &str, port: u16, authority: &[u8]) -> Self {
         let none = |_: &str| Err(io::ErrorKind::NotFound.into());
         let scenario = Scenario::parse(text, "crew.toml", &none).unwrap_or_else(|problem| panic!("{problem}"));
         let carriers = scenario.carriers.list.iter().map(|carrier| carrier.resolver.unwrap()).collect();
@@ -277,7 +282,7 @@ impl Play {
             run: 42,
             carriers,
             recursion_desired: false,
-            authority: Vec::new(),
+            authority: authority.to_vec(),
             port,
             sources: Vec::new(),
             allowed: AllowList::default(),
@@ -311,7 +316,12 @@ impl Play {
 
     /// From the doors to the end.
     pub async fn whole(text: &str, port: u16) -> Result {
-        let play = Self::muster(text, port).enter().await;
+        Self::whole_trusting(text, port, &[]).await
+    }
+
+    /// The same, where certificates of an authority are trusted that the coordinator sent.
+    pub async fn whole_trusting(text: &str, port: u16, authority: &[u8]) -> Result {
+        let play = Self::muster_trusting(text, port, authority).enter().await;
         play.fire();
         play.result().await
     }
