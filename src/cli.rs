@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use voteburst_agent::Network;
 use voteburst_burst::scenario::{MOST_VIEWERS, sources};
 use voteburst_burst::zone::ZonePolicy;
@@ -65,6 +65,10 @@ pub(crate) enum Command {
     Forecast(Forecast),
     /// Make every report again from a run directory
     Report(Report),
+    /// Compare two earlier runs: which differences are larger than their spread
+    ///
+    /// Exits with 0 whatever differs, 2 when a directory holds no run.
+    Diff(Diff),
     /// One worker process of a stage (started by voteburst itself)
     #[command(hide = true)]
     StageWorker,
@@ -305,6 +309,27 @@ pub(crate) struct Report {
     /// Write the report as JSON to standard output instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `voteburst diff`.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The run directory to compare with; of a `compare`, one of its zones' folders
+    pub(crate) a: PathBuf,
+    /// The other run directory
+    pub(crate) b: PathBuf,
+    /// How to write it to standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs: docs/schema/diff-1.json
+    Json,
 }
 
 #[cfg(test)]

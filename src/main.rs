@@ -7,6 +7,7 @@ mod check;
 mod cli;
 mod clock;
 mod compare;
+mod diff;
 mod dns;
 mod fleet;
 mod forecast;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         cli::Command::Dns(args) => dns::dns(&args),
         cli::Command::Forecast(args) => forecast::forecast(&args),
         cli::Command::Report(args) => report::report(&args),
+        cli::Command::Diff(args) => diff::diff(&args),
         cli::Command::StageWorker => stage::worker(),
         cli::Command::CalibrateAgent => calibrate::agent(),
         cli::Command::CalibrateTarget => calibrate::target(),

@@ -3,7 +3,7 @@
 //! In reading order, from what a user writes to what a rehearsal says:
 //! [`scenario`] (the words and their meaning), [`schedule`] and [`draw`] (when, and by which chance), [`plan`] (what exactly
 //! will happen), [`zone`], [`cache`] and [`phone`] (the three layers of DNS), [`clock`] (one clock for the fleet), [`ballot`],
-//! [`outcome`] and [`tally`] (what happened), [`skew`], [`ledger`], [`generator`] and [`verdict`] (what it means).
+//! [`outcome`] and [`tally`] (what happened), [`skew`], [`ledger`], [`generator`], [`verdict`] and [`spread`] (what it means).
 //! Beside that way stands [`observe`]: what a name of the real world does.
 //!
 //! Deliberately absent: sockets, files, tasks, the time of day. Every function here gives the same answer for the same
@@ -23,6 +23,7 @@ pub mod plan;
 pub mod scenario;
 pub mod schedule;
 pub mod skew;
+pub mod spread;
 pub mod tally;
 pub mod verdict;
 pub mod zone;

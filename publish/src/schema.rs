@@ -1,4 +1,4 @@
-//! JSON Schema (draft 2020-12, <https://json-schema.org/draft/2020-12>) of `report.json` and `compare.json`.
+//! JSON Schema (draft 2020-12, <https://json-schema.org/draft/2020-12>) of `report.json`, `compare.json` and `voteburst diff`.
 //!
 //! They are made from the types themselves, so that they cannot say anything else than what is written; `docs/schema` holds
 //! them for readers, and a test holds that folder against these functions. Other keys are allowed everywhere, for later
@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 use voteburst_coordinator::report::Report;
 use voteburst_coordinator::report::compare::Comparison;
+use voteburst_coordinator::report::diff::Diff;
 
 /// The schema of `report.json`, version 1.
 #[must_use]
@@ -21,6 +22,12 @@ pub fn report() -> Value {
 #[must_use]
 pub fn comparison() -> Value {
     of::<Comparison>("urn:voteburst:compare:1", "compare.json of voteburst, version 1")
+}
+
+/// The schema of what `voteburst diff --format json` writes, version 1.
+#[must_use]
+pub fn diff() -> Value {
+    of::<Diff>("urn:voteburst:diff:1", "the difference of two runs by voteburst, version 1")
 }
 
 fn of<T: JsonSchema>(id: &str, title: &str) -> Value {
@@ -54,8 +61,12 @@ mod tests {
 
     #[test]
     fn the_published_schemas_are_those_of_the_types() {
-        let published = [include_str!("../../docs/schema/report-1.json"), include_str!("../../docs/schema/compare-1.json")];
-        let made = [report(), comparison()].map(|schema| format!("{schema:#}\n"));
+        let published = [
+            include_str!("../../docs/schema/report-1.json"),
+            include_str!("../../docs/schema/compare-1.json"),
+            include_str!("../../docs/schema/diff-1.json"),
+        ];
+        let made = [report(), comparison(), diff()].map(|schema| format!("{schema:#}\n"));
         assert!(published == made, "make them again: cargo run -p voteburst-publish --example schema");
     }
 

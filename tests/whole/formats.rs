@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::fixture::skipped;
-use crate::scenario::Scenario;
+use crate::scenario::{Place, Scenario};
 
 const FILES: [&str; 9] = [
     "report.json",
@@ -17,6 +17,28 @@ const FILES: [&str; 9] = [
     "latency.hlog",
     "latency.hgrm",
 ];
+
+/// `voteburst diff` of the two: it names what was planned otherwise, and each figure is held against its spread.
+fn differ_in_their_limit_and_no_more([a, b]: &[Place; 2]) {
+    let (first, second) = (a.path("run").display().to_string(), b.path("run").display().to_string());
+    a.voteburst(&["diff", &first, &second]).end().exits(0);
+    let told = a.voteburst(&["diff", &first, &second, "--format", "json"]).end().exits(0).report();
+    assert_eq!(told.text("schema"), "voteburst.diff/1");
+    assert_eq!([told.text("a.outcome"), told.text("b.outcome")], ["pass", "fail"]);
+    let warnings = told.list("warnings");
+    let plans = warnings.iter().filter_map(|warning| warning.as_str()).find(|warning| warning.starts_with("the plans differ: "));
+    let plans = plans.unwrap_or_else(|| panic!("no word of the plans in {warnings:?}"));
+    assert!(plans.starts_with("the plans differ: thresholds.response_p99_max: ") && !plans.contains(';'), "{plans}");
+    let figure = |name: &str| told.list("figures").iter().find(|figure| figure["name"] == name).unwrap().clone();
+    assert_eq!(figure("accepted")["says"], "within-spread", "all votes were accepted in both: {}", figure("accepted"));
+    assert!(figure("response.p50")["change"]["low"].is_number(), "{}", figure("response.p50"));
+    assert_eq!(figure("response.p999")["says"], "unknown", "some 200 votes have no 99.9th percentile");
+
+    let itself = a.voteburst(&["diff", &first, &first]).end().exits(0);
+    assert!(itself.stdout.starts_with("0 figures are worse and 0 better by more than their spread."), "{}", itself.stdout);
+    assert!(!itself.stdout.contains("  ! "), "{}", itself.stdout);
+    a.voteburst(&["diff", &first, "no-such-run"]).end().exits(2);
+}
 
 /// A Python that has the readers, in an environment of its own under the target directory; or why there is none.
 fn python() -> Result<PathBuf, String> {
@@ -54,6 +76,8 @@ fn every_file_of_a_run_is_made_again_alike_and_read_by_the_programs_of_others() 
         }
         place
     });
+
+    differ_in_their_limit_and_no_more(&places);
 
     let python = match python() {
         Ok(python) => python,

@@ -4,6 +4,7 @@
 
 mod build;
 pub mod compare;
+pub mod diff;
 mod dns;
 mod evidence;
 mod forecast;

@@ -1,0 +1,64 @@
+//! What differs between two scenarios, key by key.
+
+use std::collections::BTreeMap;
+
+/// The most characters of a value that are shown: a trace of arrivals is a value too.
+const MOST_SHOWN: usize = 60;
+
+/// Every key whose value differs, as `key: a against b`; `-` where one of them lacks it.
+pub(super) fn differing(a: &str, b: &str) -> Vec<String> {
+    let (a, b) = (settings(a), settings(b));
+    let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let differing = keys.into_iter().filter(|key| a.get(*key) != b.get(*key));
+    let shown = |value: Option<&String>| match value {
+        None => "-".to_owned(),
+        Some(value) if value.chars().count() > MOST_SHOWN => value.chars().take(MOST_SHOWN).chain(['…']).collect(),
+        Some(value) => value.clone(),
+    };
+    differing.map(|key| format!("{key}: {} against {}", shown(a.get(key)), shown(b.get(key)))).collect()
+}
+
+/// The keys of canonical TOML, which has one key with its value in each line; tables of a list are numbered from 1.
+fn settings(text: &str) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    let (mut table, mut numbers) = (String::new(), BTreeMap::<String, usize>::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            let number = numbers.entry(name.to_owned()).or_default();
+            *number += 1;
+            table = format!("{name}[{number}].");
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            // A table below one of a list belongs to the newest of that list.
+            let parent = numbers.iter().find_map(|(list, number)| {
+                let rest = name.strip_prefix(list.as_str())?.strip_prefix('.')?;
+                Some(format!("{list}[{number}].{rest}."))
+            });
+            table = parent.unwrap_or_else(|| format!("{name}."));
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            settings.insert(format!("{table}{key}"), value.to_owned());
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named_by_its_key() {
+        let a = "seed = 1\nname = \"x\"\n\n[audience]\nviewers = 10\n\n[[questions]]\nid = \"one\"\n\n[[questions]]\nid = \"two\"\n\n[questions.arrivals]\nshape = \"uniform\"\n";
+        let b = a.replace("seed = 1", "seed = 2").replace("\"two\"", "\"three\"").replace("viewers = 10\n", "");
+        let b = b.replace("\"uniform\"", "\"sharp\"");
+        assert_eq!(
+            differing(a, &b),
+            [
+                "audience.viewers: 10 against -",
+                "questions[2].arrivals.shape: \"uniform\" against \"sharp\"",
+                "questions[2].id: \"two\" against \"three\"",
+                "seed: 1 against 2",
+            ]
+        );
+        assert_eq!(differing(a, a), Vec::<String>::new());
+    }
+}
