@@ -10,6 +10,8 @@ use voteburst_burst::scenario::{MOST_VIEWERS, sources};
 use voteburst_burst::zone::ZonePolicy;
 use voteburst_dns::find::DNS_PORT;
 
+use crate::web::WebArgs;
+
 /// Rehearse a vote burst before the show: real DNS behaviour, one synchronised minute, figures per proxy.
 #[derive(Debug, Parser)]
 #[command(name = "voteburst", version, propagate_version = true, max_term_width = 100)]
@@ -115,6 +117,8 @@ pub(crate) struct Rehearse {
     /// No progress on standard error
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) web: WebArgs,
     /// Go on although a check of a machine failed; the verdict is then unknown at best
     #[arg(long)]
     pub(crate) force: bool,

@@ -11,6 +11,7 @@ use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::run::{directory, runtime};
 use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
+use crate::web::Web;
 use crate::{report, say};
 
 pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
@@ -31,12 +32,14 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
     let dir = directory(&rehearse, &name);
     let (comparison, details, kept) = runtime()?.block_on(async {
         let signals = Signals::watch(STOPPING_RUN)?;
+        let web = Web::open(&rehearse.web)?;
         let (mut reports, mut details, mut kept) = (Vec::new(), Vec::new(), true);
         for (number, (zone, plan)) in zones.iter().zip(plans).enumerate() {
             if !rehearse.quiet {
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
             }
-            let stand = Stand { args: &rehearse, text: &source.text, token: token.clone(), interrupts: signals.listen() };
+            let interrupts = signals.listen();
+            let stand = Stand { args: &rehearse, text: &source.text, token: token.clone(), interrupts, web: &web };
             match play(plan, &dir.join(zone.name()), stand).await {
                 Ok(played) => {
                     let cut_short = played.report.verdict.reasons.iter().any(|reason| reason.code == "partial");
@@ -55,6 +58,7 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
                 }
             }
         }
+        web.close().await;
         let missing = zones.iter().skip(reports.len()).map(ToString::to_string).collect();
         Ok((Comparison::of(reports, missing), details, kept))
     })?;

@@ -21,6 +21,7 @@ mod scenario;
 mod signal;
 mod stage;
 mod text;
+mod web;
 
 use std::process::ExitCode;
 

@@ -34,6 +34,7 @@ use crate::fleet::{self, Fleet};
 use crate::preflight;
 use crate::problem::Problem;
 use crate::say;
+use crate::web::Web;
 
 /// A scenario's stage, open for votes.
 pub(crate) struct OpenStage {
@@ -60,6 +61,11 @@ impl OpenStage {
         let authority = Authority::start_aliased(loopback, &scenario.dns.name, &stage.aliases, zone);
         Ok(Self { world, authority: authority.await.map_err(Problem::usage)? })
     }
+
+    /// The addresses of its proxies, or of its load balancer.
+    fn fronts(&self) -> Vec<IpAddr> {
+        self.world.addresses().iter().copied().map(IpAddr::V4).collect()
+    }
 }
 
 /// The executable that agents and stage workers are started from: this one.
@@ -80,6 +86,7 @@ pub(crate) struct Stand<'a> {
     pub(crate) text: &'a str,
     pub(crate) token: Option<Token>,
     pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
+    pub(crate) web: &'a Web,
 }
 
 /// Reads the token and refuses a listener that anyone could reach without one.
@@ -198,22 +205,19 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let (progress, events) = mpsc::unbounded_channel();
     let (lines, shown) = mpsc::unbounded_channel();
     let shown = say::progress(shown, args.quiet);
+    let fronts = stage.as_ref().map_or_else(|| found.clone(), OpenStage::fronts);
+    let (live, watched) = stand.web.follow(fronts).unzip();
     let world = world(&plan, &carriers, stage.as_ref());
     let timings = Timings::of(&plan);
-    let setup = Setup {
-        plan: Arc::clone(&plan),
-        run,
-        agents,
-        world,
-        token: stand.token,
-        timings,
-        force: args.force,
-        progress,
-        live: None,
-    };
+    let setup =
+        Setup { plan: Arc::clone(&plan), run, agents, world, token: stand.token, timings, force: args.force, progress, live };
     let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process());
     let followed = follow(events, lines, stage.as_ref().map(|stage| &stage.authority));
     let mut conducted = tokio::join!(conducted, followed).0.map_err(Problem::unknown)?;
+    if let Some(watched) = watched {
+        // It ends with the run, once it has seen the last value.
+        let _ = watched.await;
+    }
     conducted.forced.extend(forced.into_iter().chain(odd));
     if let Some(local) = local {
         local.stop().await;

@@ -11,6 +11,7 @@ use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::say;
 use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
+use crate::web::Web;
 
 pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     let source = Source::read(&args.rehearse.scenario)?;
@@ -20,8 +21,12 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     let dir = directory(&args.rehearse, &plan.scenario.name);
     let rehearse = args.rehearse;
     let played = runtime()?.block_on(async {
-        let stand = Stand { args: &rehearse, text: &source.text, token, interrupts: Signals::watch(STOPPING_RUN)?.listen() };
-        play(plan, &dir, stand).await
+        let interrupts = Signals::watch(STOPPING_RUN)?.listen();
+        let web = Web::open(&rehearse.web)?;
+        let stand = Stand { args: &rehearse, text: &source.text, token, interrupts, web: &web };
+        let played = play(plan, &dir, stand).await;
+        web.close().await;
+        played
     })?;
     let report = &played.report;
     say::result(&if rehearse.json { crate::report::json(report) } else { terminal::render(report) });
