@@ -93,8 +93,8 @@ function draw(id, unit, series) {
   charts.find(([name]) => name === id)[1].setOption({
     animation: false, grid: { left: 8, right: 14, top: 30, bottom: 24, containLabel: true },
     xAxis: { type: "value", min: "dataMin", max: "dataMax", name: "", axisLabel: { color: ink, formatter: "{value} s", hideOverlap: true }, splitLine: { show: false }, axisLine: { lineStyle: { color: line } } },
-    yAxis: { type: "value", name: unit, nameTextStyle: { color: ink, align: "left" }, axisLabel: { color: ink }, splitLine: { lineStyle: { color: line } } },
-    series: series.map((each) => ({ type: "line", showSymbol: false, silent: true, ...each })),
+    yAxis: { type: "value", name: unit, axisLine: { onZero: false, lineStyle: { color: line } }, nameTextStyle: { color: ink, align: "left" }, axisLabel: { color: ink }, splitLine: { lineStyle: { color: line } } },
+    series: series.map((each) => ({ type: "line", showSymbol: each.data.length === 1, silent: true, ...each })),
   }, { notMerge: true });
 }
 
