@@ -10,7 +10,10 @@ use voteburst_burst::scenario::{MOST_VIEWERS, sources};
 use voteburst_burst::zone::ZonePolicy;
 use voteburst_dns::find::DNS_PORT;
 
+pub(crate) use self::aids::{Completions, Init, Man};
 use crate::web::WebArgs;
+
+mod aids;
 
 /// Rehearse a vote burst before the show: real DNS behaviour, one synchronised minute, figures per proxy.
 #[derive(Debug, Parser)]
@@ -22,14 +25,59 @@ Exit codes:
   2  usage     the command line, the scenario or this machine does not allow the run; nothing was started
   3  unknown   the run is incomplete, was late or unsynchronised: it proves nothing either way
 
+Environment:
+  NO_COLOR, CLICOLOR, CLICOLOR_FORCE   no colours, colours on terminals only, colours always
+  VOTEBURST_LOG          what to log where no -v is given, such as info or voteburst_agent=debug; stage workers read it too
+  VOTEBURST_LOG_FORMAT   text or json
+
 First steps:
+  voteburst init                            write a scenario of your own
   voteburst check    scenarios/show.toml    what would happen; sends nothing
   voteburst forecast scenarios/show.toml    what DNS alone would make of it; sends nothing
   voteburst compare  scenarios/show.toml    the case: single-A against multivalue DNS")]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: Logging,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object on each line.
+    Json,
+}
+
+/// Whether problems are told to the build server too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Annotations {
+    /// Where the environment says that this is a job of GitHub's.
+    #[default]
+    Auto,
+    /// Always, as GitHub reads them.
+    Github,
+    /// Never.
+    Off,
+}
+
+/// What the program tells of itself on standard error, beside results and progress.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Logging {
+    /// Tell more on standard error, of local agents too: -v what happens, -vv also what goes wrong and is mended, -vvv all
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// How log lines are written; progress and results stay text
+    #[arg(long, global = true, value_name = "FORMAT", env = "VOTEBURST_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Tell on standard error at which line of the scenario a broken limit or a mistake stands, for GitHub to show it there
+    /// (auto: where GITHUB_ACTIONS is true)
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) annotations: Annotations,
 }
 
 /// A number of viewers within the bounds of a scenario.
@@ -71,6 +119,12 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 whatever differs, 2 when a directory holds no run.
     Diff(Diff),
+    /// Write a commented scenario, after a few questions on a terminal or by flags
+    Init(Init),
+    /// Write the completion script of a shell to standard output
+    Completions(Completions),
+    /// Write the manual page to standard output, or those of all commands into a directory
+    Man(Man),
     /// One worker process of a stage (started by voteburst itself)
     #[command(hide = true)]
     StageWorker,
@@ -216,7 +270,7 @@ pub(crate) struct Check {
 }
 
 /// A DNS server: an address, with a port or without.
-fn dns_server(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, String> {
     let with_port = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
     text.parse().ok().or_else(with_port).ok_or_else(|| "needed IP or IP:PORT, such as 192.0.2.53:53 or [2001:db8::53]:53".into())
 }

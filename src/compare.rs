@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use voteburst_burst::zone::ZonePolicy;
 use voteburst_coordinator::report::compare::Comparison;
 
-use crate::cli::Compare;
+use crate::cli::{Compare, Logging};
 use crate::problem::Problem;
 use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::run::{directory, runtime};
@@ -14,7 +14,7 @@ use crate::signal::{STOPPING_RUN, Signals};
 use crate::web::Web;
 use crate::{report, say};
 
-pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
+pub(crate) fn compare(args: Compare, logging: Logging) -> Result<ExitCode, Problem> {
     let source = Source::read(&args.rehearse.scenario)?;
     let zones = zones(&args.zones)?;
     let rehearse = args.rehearse;
@@ -39,7 +39,7 @@ pub(crate) fn compare(args: Compare) -> Result<ExitCode, Problem> {
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
             }
             let interrupts = signals.listen();
-            let stand = Stand { args: &rehearse, text: &source.text, token: token.clone(), interrupts, web: &web };
+            let stand = Stand { args: &rehearse, logging, text: &source.text, token: token.clone(), interrupts, web: &web };
             match play(plan, &dir.join(zone.name()), stand).await {
                 Ok(played) => {
                     let cut_short = played.report.verdict.reasons.iter().any(|reason| reason.code == "partial");

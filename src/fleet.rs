@@ -8,8 +8,8 @@ use tokio::process::{Child, Command};
 use voteburst_agent::preflight::{SPARE_FILES, raise_file_limit};
 use voteburst_burst::plan::Plan;
 
-use crate::cli::Rehearse;
 use crate::problem::Problem;
+use crate::rehearsal::Stand;
 
 /// The agents started here. They end when this is dropped.
 pub(crate) struct Fleet {
@@ -48,11 +48,11 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
 
 impl Fleet {
     /// Starts `count` agents that join at `coordinator`.
-    pub(crate) fn start(count: u32, coordinator: SocketAddr, args: &Rehearse, exe: &Path) -> Result<Self, Problem> {
-        let mut agents = Vec::new();
+    pub(crate) fn start(count: u32, coordinator: SocketAddr, stand: &Stand<'_>, exe: &Path) -> Result<Self, Problem> {
+        let (mut agents, args) = (Vec::new(), stand.args);
         for _ in 0..count {
             let mut command = Command::new(exe);
-            command.arg("agent").arg("--join").arg(coordinator.to_string()).arg("--quiet");
+            command.arg("agent").arg("--join").arg(coordinator.to_string()).arg("--quiet").args(crate::log::words(stand.logging));
             if let Some(file) = &args.token_file {
                 command.arg("--token-file").arg(file);
             }

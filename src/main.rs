@@ -1,6 +1,7 @@
 //! The command `voteburst`: parse, do, say, exit.
 
 mod agent;
+mod annotate;
 mod calibrate;
 mod carriers;
 mod check;
@@ -11,6 +12,9 @@ mod diff;
 mod dns;
 mod fleet;
 mod forecast;
+mod init;
+mod log;
+mod manual;
 mod preflight;
 mod problem;
 mod rehearsal;
@@ -28,13 +32,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("VOTEBURST_LOG").unwrap_or_else(|_| "error".into()))
-        .init();
-    let done = match cli::Cli::parse().command {
-        cli::Command::Run(args) => run::run(args),
-        cli::Command::Compare(args) => compare::compare(args),
+    let cli = cli::Cli::parse();
+    log::start(cli.logging);
+    let done = match cli.command {
+        cli::Command::Run(args) => run::run(args, cli.logging),
+        cli::Command::Compare(args) => compare::compare(args, cli.logging),
         cli::Command::Agent(args) => agent::agent(args),
         cli::Command::Stage(args) => stage::stage(args),
         cli::Command::Check(args) => check::check(args),
@@ -42,12 +44,18 @@ fn main() -> ExitCode {
         cli::Command::Forecast(args) => forecast::forecast(&args),
         cli::Command::Report(args) => report::report(&args),
         cli::Command::Diff(args) => diff::diff(&args),
+        cli::Command::Init(args) => init::init(&args),
+        cli::Command::Completions(args) => Ok(manual::completions(&args)),
+        cli::Command::Man(args) => manual::man(&args),
         cli::Command::StageWorker => stage::worker(),
         cli::Command::CalibrateAgent => calibrate::agent(),
         cli::Command::CalibrateTarget => calibrate::target(),
     };
     done.unwrap_or_else(|problem| {
         say::error(&problem);
+        if annotate::wanted(cli.logging) {
+            say::note(&annotate::error(problem.spot(), "voteburst", &problem.to_string()));
+        }
         problem.exit_code()
     })
 }

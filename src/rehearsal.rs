@@ -29,7 +29,7 @@ use voteburst_stage::counters::ProxyCounters;
 use voteburst_stage::world::{World, WorldSpec};
 
 use crate::carriers::Carriers;
-use crate::cli::Rehearse;
+use crate::cli::{Logging, Rehearse};
 use crate::fleet::{self, Fleet};
 use crate::preflight;
 use crate::problem::Problem;
@@ -83,6 +83,8 @@ pub(crate) fn run_number() -> u64 {
 /// What a rehearsal is played with, besides its plan.
 pub(crate) struct Stand<'a> {
     pub(crate) args: &'a Rehearse,
+    /// How agents that are started here log.
+    pub(crate) logging: Logging,
     pub(crate) text: &'a str,
     pub(crate) token: Option<Token>,
     pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
@@ -200,7 +202,7 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let carriers = Carriers::start(&plan.scenario, authority, args.listen.ip()).await?;
     let local = match args.wait_for {
         Some(_) => None,
-        None => Some(Fleet::start(agents, bound.address, args, &executable()?)?),
+        None => Some(Fleet::start(agents, bound.address, &stand, &executable()?)?),
     };
     let (progress, events) = mpsc::unbounded_channel();
     let (lines, shown) = mpsc::unbounded_channel();

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use voteburst_coordinator::report::terminal;
 
-use crate::cli::{Rehearse, Run};
+use crate::annotate;
+use crate::cli::{Logging, Rehearse, Run};
 use crate::problem::Problem;
 use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::say;
@@ -13,7 +14,7 @@ use crate::scenario::{Overrides, Source};
 use crate::signal::{STOPPING_RUN, Signals};
 use crate::web::Web;
 
-pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
+pub(crate) fn run(args: Run, logging: Logging) -> Result<ExitCode, Problem> {
     let source = Source::read(&args.rehearse.scenario)?;
     let overrides = Overrides { viewers: args.rehearse.viewers, seed: args.rehearse.seed, zone: args.zone };
     let plan = source.plan(overrides)?;
@@ -23,13 +24,16 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Problem> {
     let played = runtime()?.block_on(async {
         let interrupts = Signals::watch(STOPPING_RUN)?.listen();
         let web = Web::open(&rehearse.web)?;
-        let stand = Stand { args: &rehearse, text: &source.text, token, interrupts, web: &web };
+        let stand = Stand { args: &rehearse, logging, text: &source.text, token, interrupts, web: &web };
         let played = play(plan, &dir, stand).await;
         web.close().await;
         played
     })?;
     let report = &played.report;
     say::result(&if rehearse.json { crate::report::json(report) } else { terminal::render(report) });
+    if annotate::wanted(logging) {
+        annotate::of_report(report, &rehearse.scenario, &source.text).iter().for_each(|line| say::note(line));
+    }
     if !rehearse.quiet {
         say::note(&format!("\nkept in {}", dir.display()));
     }

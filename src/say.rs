@@ -22,6 +22,11 @@ pub(crate) fn result(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Whether standard error is a terminal on which a line can be written over.
+fn rewritable() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+}
+
 /// One line on standard error that moves, on a terminal; elsewhere nothing.
 pub(crate) struct Moving {
     live: bool,
@@ -29,7 +34,7 @@ pub(crate) struct Moving {
 
 impl Moving {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { live: !quiet && std::io::stderr().is_terminal() }
+        Self { live: !quiet && rewritable() }
     }
 
     /// Shows this in place of what stood there.
@@ -51,7 +56,7 @@ impl Drop for Moving {
 
 /// Shows progress until the run is over: a line each, and on a terminal the doors and the burst on one line that moves.
 pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool) -> JoinHandle<()> {
-    let live = std::io::stderr().is_terminal();
+    let live = rewritable();
     tokio::spawn(async move {
         let mut moving = false;
         while let Some(progress) = from.recv().await {

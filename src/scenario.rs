@@ -43,7 +43,7 @@ impl Source {
         let bytes = fs::read(file).map_err(|error| refuse(error.to_string()))?;
         let text = String::from_utf8(bytes)
             .map_err(|error| refuse(format!("no UTF-8 text from byte {}", error.utf8_error().valid_up_to())))?;
-        let draft = Draft::read(&text, &file.display().to_string()).map_err(Problem::usage)?;
+        let draft = Draft::read(&text, &file.display().to_string()).map_err(|problem| Problem::of_scenario(&problem))?;
         let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
         Ok(Self { text, draft, folder })
     }
@@ -75,6 +75,6 @@ impl Source {
 
     /// Gives a draft of this scenario its meaning; other files are looked for beside it.
     pub(crate) fn resolve(&self, draft: Draft) -> Result<Scenario, Problem> {
-        draft.resolve(&|path| fs::read_to_string(self.folder.join(path))).map_err(Problem::usage)
+        draft.resolve(&|path| fs::read_to_string(self.folder.join(path))).map_err(|problem| Problem::of_scenario(&problem))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use crate::fixture::skipped;
 use crate::scenario::{Place, Scenario};
@@ -41,14 +42,17 @@ fn differ_in_their_limit_and_no_more([a, b]: &[Place; 2]) {
 }
 
 /// A Python that has the readers, in an environment of its own under the target directory; or why there is none.
-fn python() -> Result<PathBuf, String> {
+pub(crate) fn python() -> Result<PathBuf, String> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    // Two tests read with it; only one may make it.
+    let _alone = MAKING.lock().map_err(|error| error.to_string())?;
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("formats-venv");
     let python = place.join("bin/python");
     let mut create = Command::new("python3");
     create.args(["-m", "venv"]).arg(&place);
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]);
-    install.args(["hdrhistogram==0.10.8", "jsonschema==4.26.0", "junitparser==5.0.3"]);
+    install.args(["hdrhistogram==0.10.8", "jsonschema==4.26.0", "junitparser==5.0.3", "PyYAML==6.0.3"]);
     for mut command in [create, install] {
         let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
         if !output.status.success() {

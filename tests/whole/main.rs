@@ -4,6 +4,7 @@
 
 mod agents;
 mod calibrate;
+mod ci;
 mod clients;
 mod dns_in_runs;
 mod fixture;
@@ -11,6 +12,7 @@ mod forecast;
 mod formats;
 mod https;
 mod interrupts;
+mod kit;
 mod machine;
 mod names;
 mod preflight;

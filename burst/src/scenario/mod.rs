@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use problem::ScenarioProblem;
 pub(crate) use problem::nearest;
+pub use problem::{ScenarioProblem, line_of};
 use stage::Stage;
 use template::RequestTemplate;
 

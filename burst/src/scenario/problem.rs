@@ -56,6 +56,14 @@ impl fmt::Display for ScenarioProblem {
 
 impl std::error::Error for ScenarioProblem {}
 
+/// The line, counted from 1, on which a dotted key such as `thresholds.accepted_min` of a scenario's text stands, or the nearest
+/// table above it when the key is absent; `None` when there is no such table either.
+#[must_use]
+pub fn line_of(text: &str, key: &str) -> Option<usize> {
+    let start = Places::new("", text).span_of(key)?.start;
+    Some(text.get(..start)?.matches('\n').count() + 1)
+}
+
 /// Knows where each key of a scenario text stands.
 pub(super) struct Places<'a> {
     file: &'a str,

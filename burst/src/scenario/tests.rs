@@ -224,3 +224,12 @@ fn a_proxy_that_is_added_later_is_not_in_the_zone_before() {
     let states: Vec<_> = zone.members()[..3].iter().map(|member| (member.state, member.changes.len())).collect();
     assert_eq!(states, [(MemberState::Healthy, 1), (MemberState::Absent, 1), (MemberState::Healthy, 0)]);
 }
+
+#[test]
+fn the_line_of_a_key_is_known_and_that_of_its_table_when_it_is_absent() {
+    let text = "name = \"x\"\n\n[thresholds]\n# more\naccepted_min = 0.9\n[[questions]]\nid = \"a\"\n[[questions]]\nid = \"b\"\n";
+    let lines =
+        ["name", "thresholds.accepted_min", "thresholds.absent", "questions[1].id", "stage.ttl"].map(|key| line_of(text, key));
+    assert_eq!(lines, [Some(1), Some(5), Some(3), Some(9), None]);
+    assert_eq!(line_of("no [toml", "name"), None);
+}
