@@ -16,8 +16,11 @@ const NAME: &str = "voteburst";
 fn described() -> clap::Command {
     let whole = Cli::command();
     let seen: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
-    let mut command =
-        clap::Command::new(NAME).version(env!("CARGO_PKG_VERSION")).propagate_version(true).subcommand_required(true);
+    let mut command = clap::Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommand_required(true)
+        .disable_help_subcommand(true);
     if let Some(about) = whole.get_about() {
         command = command.about(about.clone());
     }

@@ -109,10 +109,8 @@ fn manual_pages_are_there_for_every_command_and_render_without_a_complaint() {
 
 /// A run of 20 viewers whose agents' log is told too.
 fn logged(place: &Place, words: &[&str]) -> Ended {
-    place
-        .voteburst(&[&["run", "scenario.toml", "--viewers", "20", "--out", words.concat().as_str()], words].concat())
-        .end()
-        .exits(0)
+    let out = format!("out{}", words.concat());
+    place.voteburst(&[&["run", "scenario.toml", "--viewers", "20", "--out", out.as_str()], words].concat()).end().exits(0)
 }
 
 #[test]
