@@ -99,7 +99,7 @@ fn manual_pages_are_there_for_every_command_and_render_without_a_complaint() {
     assert_eq!(page, place.read("man/voteburst.1"));
     for command in ["run", "compare", "agent", "stage", "check", "dns", "forecast", "report", "init", "completions", "man"] {
         let page = place.read(&format!("man/voteburst-{command}.1"));
-        let Some(output) = reads("groff", &["-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u"], &page) else { return };
+        let Some(output) = reads("groff", &["-man", "-Kutf8", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u"], &page) else { return };
         let (text, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && complaints.is_empty(), "{command}: {complaints}");
         assert!(text.contains("SYNOPSIS") && text.contains(command), "{text}");
