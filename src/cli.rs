@@ -173,9 +173,21 @@ pub(crate) struct Rehearse {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) web: WebArgs,
+    /// What to show on standard error while it goes on
+    #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto)]
+    pub(crate) view: View,
     /// Go on although a check of a machine failed; the verdict is then unknown at best
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// What is shown while a rehearsal goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum View {
+    /// The live view on a terminal, lines elsewhere and where TERM is dumb
+    Auto,
+    /// A line for each thing that happens
+    Lines,
 }
 
 /// `voteburst run`.

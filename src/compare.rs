@@ -38,8 +38,8 @@ pub(crate) fn compare(args: Compare, logging: Logging) -> Result<ExitCode, Probl
             if !rehearse.quiet {
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
             }
-            let interrupts = signals.listen();
-            let stand = Stand { args: &rehearse, logging, text: &source.text, token: token.clone(), interrupts, web: &web };
+            let (interrupts, keys) = (signals.listen(), signals.keys());
+            let stand = Stand { args: &rehearse, logging, text: &source.text, token: token.clone(), interrupts, keys, web: &web };
             match play(plan, &dir.join(zone.name()), stand).await {
                 Ok(played) => {
                     let cut_short = played.report.verdict.reasons.iter().any(|reason| reason.code == "partial");

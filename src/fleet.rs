@@ -3,17 +3,23 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
 use voteburst_agent::preflight::{SPARE_FILES, raise_file_limit};
 use voteburst_burst::plan::Plan;
 
 use crate::problem::Problem;
 use crate::rehearsal::Stand;
+use crate::say;
 
 /// The agents started here. They end when this is dropped.
 pub(crate) struct Fleet {
     agents: Vec<Child>,
+    /// What each says on standard error, until it is gone.
+    said: Vec<JoinHandle<()>>,
 }
 
 /// How many local agents hold the audience: what was asked for, or what the scenario's `agents.max_viewers` and this
@@ -49,7 +55,7 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
 impl Fleet {
     /// Starts `count` agents that join at `coordinator`.
     pub(crate) fn start(count: u32, coordinator: SocketAddr, stand: &Stand<'_>, exe: &Path) -> Result<Self, Problem> {
-        let (mut agents, args) = (Vec::new(), stand.args);
+        let (mut agents, mut said, args) = (Vec::new(), Vec::new(), stand.args);
         for _ in 0..count {
             let mut command = Command::new(exe);
             command.arg("agent").arg("--join").arg(coordinator.to_string()).arg("--quiet").args(crate::log::words(stand.logging));
@@ -60,19 +66,33 @@ impl Fleet {
                 command.arg("--allow").arg(network.to_string());
             }
             // Ctrl-C on a terminal goes to the whole foreground group: the coordinator must be the one to decide what it means.
-            let started = command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
-            agents.push(started.map_err(|error| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+            let mut agent = command.spawn().map_err(|error| {
                 Problem::usage(format!("cannot start a local agent from {}: {error}\n  needed: room for {count} processes\n  fix:    raise `ulimit -u`, or start fewer with --agents", exe.display()))
-            })?);
+            })?;
+            said.extend(agent.stderr.take().map(|said| tokio::spawn(pass_on(said))));
+            agents.push(agent);
         }
-        Ok(Self { agents })
+        Ok(Self { agents, said })
     }
 
     /// Waits until the agents, whose sessions have ended, are gone. Those that are not within a moment are ended.
     pub(crate) async fn stop(mut self) {
         for agent in &mut self.agents {
             // An agent that lost its coordinator tries to deliver for a while; its time is over now.
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(3), agent.wait()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(3), agent.wait()).await;
         }
+        for said in self.said {
+            // The last words of who has just ended are on their way.
+            let _ = tokio::time::timeout(Duration::from_millis(100), said).await;
+        }
+    }
+}
+
+/// Passes on what an agent says, as the command's own words: a view may have the terminal.
+async fn pass_on(said: ChildStderr) {
+    let mut lines = BufReader::new(said).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        say::note(&line);
     }
 }

@@ -6,6 +6,7 @@ use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, Logging};
+use crate::say;
 
 /// The variable that names what is logged, where no `-v` does.
 const FILTER: &str = "VOTEBURST_LOG";
@@ -17,7 +18,7 @@ pub(crate) fn start(logging: Logging) {
         level => Some(level_of(level).into()),
     };
     let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(|| say::Log)
         .with_ansi(coloured())
         .with_env_filter(asked.unwrap_or_else(|| level_of(0).into()));
     match logging.log_format {

@@ -25,6 +25,7 @@ mod scenario;
 mod signal;
 mod stage;
 mod text;
+mod view;
 mod web;
 
 use std::process::ExitCode;

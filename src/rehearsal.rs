@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use voteburst_agent::Network;
 use voteburst_burst::ledger::Ballot;
 use voteburst_burst::plan::Plan;
@@ -17,6 +18,7 @@ use voteburst_burst::verdict::Outcome;
 use voteburst_coordinator::clock::Clock;
 use voteburst_coordinator::conductor::{Ended, Timings};
 use voteburst_coordinator::journal::{Evidence, RunDirectory};
+use voteburst_coordinator::live::Watch;
 use voteburst_coordinator::progress::Progress;
 use voteburst_coordinator::record::ZoneSeen;
 use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
@@ -29,12 +31,12 @@ use voteburst_stage::counters::ProxyCounters;
 use voteburst_stage::world::{World, WorldSpec};
 
 use crate::carriers::Carriers;
-use crate::cli::{Logging, Rehearse};
+use crate::cli::{Logging, Rehearse, View};
 use crate::fleet::{self, Fleet};
 use crate::preflight;
 use crate::problem::Problem;
-use crate::say;
 use crate::web::Web;
+use crate::{say, view};
 
 /// A scenario's stage, open for votes.
 pub(crate) struct OpenStage {
@@ -55,7 +57,7 @@ impl OpenStage {
             exe: &exe,
         };
         let world = World::open(spec).await.map_err(Problem::usage)?;
-        let addresses: Vec<IpAddr> = world.addresses().iter().copied().map(IpAddr::V4).collect();
+        let addresses = fronts(&world);
         let zone = stage.zone(&addresses, scenario.seed).map_err(Problem::usage)?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let authority = Authority::start_aliased(loopback, &scenario.dns.name, &stage.aliases, zone);
@@ -64,8 +66,12 @@ impl OpenStage {
 
     /// The addresses of its proxies, or of its load balancer.
     fn fronts(&self) -> Vec<IpAddr> {
-        self.world.addresses().iter().copied().map(IpAddr::V4).collect()
+        fronts(&self.world)
     }
+}
+
+fn fronts(world: &World) -> Vec<IpAddr> {
+    world.addresses().iter().copied().map(IpAddr::V4).collect()
 }
 
 /// The executable that agents and stage workers are started from: this one.
@@ -89,6 +95,8 @@ pub(crate) struct Stand<'a> {
     pub(crate) token: Option<Token>,
     pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
     pub(crate) web: &'a Web,
+    /// Takes an interrupt from the view.
+    pub(crate) keys: mpsc::UnboundedSender<()>,
 }
 
 /// Reads the token and refuses a listener that anyone could reach without one.
@@ -206,9 +214,10 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     };
     let (progress, events) = mpsc::unbounded_channel();
     let (lines, shown) = mpsc::unbounded_channel();
-    let shown = say::progress(shown, args.quiet);
     let fronts = stage.as_ref().map_or_else(|| found.clone(), OpenStage::fronts);
-    let (live, watched) = stand.web.follow(fronts).unzip();
+    let (live, watched) = stand.web.follow(fronts.clone()).unzip();
+    let (live, shown) =
+        show(args, shown, stand.keys, live.unwrap_or_else(|| Watch { to: watch::channel(Arc::default()).0, fronts }));
     let world = world(&plan, &carriers, stage.as_ref());
     let timings = Timings::of(&plan);
     let setup =
@@ -249,6 +258,20 @@ fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldIn
         sources: plan.scenario.agents.sources.clone(),
         authority: stage.and_then(|stage| stage.world.authority()).unwrap_or_default().to_vec(),
     }
+}
+
+/// Shows the run as `--view` and the terminal have it: on the view, which reads what `live` is given, or in lines.
+fn show(
+    args: &Rehearse,
+    progress: mpsc::UnboundedReceiver<Progress>,
+    interrupts: mpsc::UnboundedSender<()>,
+    live: Watch,
+) -> (Option<Watch>, JoinHandle<()>) {
+    if args.quiet || args.view == View::Lines || !view::possible() {
+        return (Some(live), say::progress(progress, args.quiet));
+    }
+    let feed = view::Feed { progress, live: live.to.subscribe(), interrupts };
+    (Some(live), view::start(feed))
 }
 
 /// Passes progress on to the lines, and tells the zone when T0 is, by which its schedule goes.

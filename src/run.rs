@@ -22,9 +22,10 @@ pub(crate) fn run(args: Run, logging: Logging) -> Result<ExitCode, Problem> {
     let dir = directory(&args.rehearse, &plan.scenario.name);
     let rehearse = args.rehearse;
     let played = runtime()?.block_on(async {
-        let interrupts = Signals::watch(STOPPING_RUN)?.listen();
+        let signals = Signals::watch(STOPPING_RUN)?;
+        let (interrupts, keys) = (signals.listen(), signals.keys());
         let web = Web::open(&rehearse.web)?;
-        let stand = Stand { args: &rehearse, logging, text: &source.text, token, interrupts, web: &web };
+        let stand = Stand { args: &rehearse, logging, text: &source.text, token, interrupts, keys, web: &web };
         let played = play(plan, &dir, stand).await;
         web.close().await;
         played

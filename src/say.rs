@@ -1,30 +1,59 @@
 //! What the command says while it works: results on standard output, everything else on standard error.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command speaks")]
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use voteburst_coordinator::progress::Progress;
 
+use crate::view;
+
+/// Who takes what would go to standard error: the view, while the terminal is its own.
+static ASIDE: Mutex<Option<mpsc::UnboundedSender<String>>> = Mutex::new(None);
+
+/// From now on what is said goes there instead of to standard error; `None` ends that.
+pub(crate) fn aside(to: Option<mpsc::UnboundedSender<String>>) {
+    *ASIDE.lock().unwrap_or_else(PoisonError::into_inner) = to;
+}
+
 /// The one message that ends the command.
 pub(crate) fn error(problem: &impl std::fmt::Display) {
-    eprintln!("voteburst: {problem}");
+    note(&format!("voteburst: {problem}"));
 }
 
 /// A line on standard error.
 pub(crate) fn note(text: &str) {
-    eprintln!("{text}");
+    let taken = ASIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    if taken.as_ref().is_none_or(|aside| aside.send(text.to_owned()).is_err()) {
+        eprintln!("{text}");
+    }
+}
+
+/// Where log lines go, each written at once.
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        note(text.strip_suffix('\n').unwrap_or(&text));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// The result, on standard output. A reader that has gone away is no failure of the rehearsal.
 pub(crate) fn result(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Whether standard error is a terminal on which a line can be written over.
 fn rewritable() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
 }
 
 /// One line on standard error that moves, on a terminal; elsewhere nothing.
@@ -41,7 +70,7 @@ impl Moving {
     pub(crate) fn show(&self, text: &str) {
         if self.live {
             eprint!("\r\x1b[2K  {text}");
-            let _ = std::io::stderr().flush();
+            let _ = io::stderr().flush();
         }
     }
 }
@@ -61,7 +90,7 @@ pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool)
         let mut moving = false;
         while let Some(progress) = from.recv().await {
             // Whoever asked for quiet still has to know that an agent is gone.
-            if quiet && !matters(&progress) {
+            if quiet && !view::matters(&progress) {
                 continue;
             }
             let moves = live && matches!(progress, Progress::Doors { .. } | Progress::Burst { .. });
@@ -70,7 +99,7 @@ pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool)
             }
             if moves {
                 eprint!("  {progress}");
-                let _ = std::io::stderr().flush();
+                let _ = io::stderr().flush();
             } else {
                 eprintln!("  {progress}");
             }
@@ -80,8 +109,4 @@ pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool)
             eprintln!();
         }
     })
-}
-
-fn matters(progress: &Progress) -> bool {
-    matches!(progress, Progress::AgentLost { .. } | Progress::AgentRefused { .. } | Progress::Forced { .. })
 }

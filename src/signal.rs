@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::problem::Problem;
-use crate::say;
+use crate::{say, view};
 
 /// What a rehearsal's user is told at the first Ctrl-C.
 pub(crate) const STOPPING_RUN: &str = "\nstopping: what there is will be written, marked partial; Ctrl-C again to abandon it";
@@ -14,6 +14,7 @@ pub(crate) const STOPPING_RUN: &str = "\nstopping: what there is will be written
 /// Passes signals on to whoever listened last.
 pub(crate) struct Signals {
     listener: Arc<Mutex<Option<mpsc::UnboundedSender<()>>>>,
+    keys: mpsc::UnboundedSender<()>,
 }
 
 impl Signals {
@@ -26,11 +27,13 @@ impl Signals {
         let mut terminate = signal(SignalKind::terminate()).map_err(refuse)?;
         let listener: Arc<Mutex<Option<mpsc::UnboundedSender<()>>>> = Arc::default();
         let told = Arc::clone(&listener);
+        let (keys, mut pressed) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             for count in 1_u32.. {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    Some(()) = pressed.recv() => {}
                 }
                 let heard = told
                     .lock()
@@ -40,11 +43,19 @@ impl Signals {
                 match count {
                     1 if heard => say::note(stopping),
                     2 if heard => say::note("\nabandoning"),
-                    _ => std::process::exit(3),
+                    _ => {
+                        view::give_back();
+                        std::process::exit(3)
+                    }
                 }
             }
         });
-        Ok(Self { listener })
+        Ok(Self { listener, keys })
+    }
+
+    /// What is sent here counts as a signal: on a terminal that a view has taken Ctrl-C is a key.
+    pub(crate) fn keys(&self) -> mpsc::UnboundedSender<()> {
+        self.keys.clone()
     }
 
     /// Listens in place of whoever did before.

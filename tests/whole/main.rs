@@ -26,3 +26,4 @@ mod scenario;
 mod services;
 mod targets;
 mod tidy;
+mod view;

@@ -97,8 +97,8 @@ pub struct LiveProxy {
     pub response: LatencyLive,
 }
 
-/// How far an agent has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// How far an agent has come; in this order, but for those that are lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentState {
     /// It takes part, and works out its share.

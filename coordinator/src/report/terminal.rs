@@ -365,7 +365,8 @@ pub(super) fn millis(value: Option<f64>) -> String {
 }
 
 /// A number with commas, as in 12,000.
-pub(super) fn thousands(number: u64) -> String {
+#[must_use]
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
