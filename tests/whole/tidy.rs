@@ -28,11 +28,11 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-const CRATES: [&str; 7] = ["burst", "proto", "dns", "agent", "coordinator", "stage", "publish"];
+const CRATES: [&str; 8] = ["burst", "proto", "dns", "agent", "coordinator", "stage", "publish", "live"];
 
 #[test]
 fn crates_import_only_what_the_architecture_allows() {
-    let allowed: [(&str, &[&str]); 7] = [
+    let allowed: [(&str, &[&str]); 8] = [
         ("burst", &[]),
         ("proto", &["burst"]),
         ("dns", &["burst"]),
@@ -40,6 +40,7 @@ fn crates_import_only_what_the_architecture_allows() {
         ("coordinator", &["burst", "proto", "dns"]),
         ("stage", &["burst", "dns"]),
         ("publish", &["burst", "coordinator"]),
+        ("live", &["burst", "coordinator", "publish"]),
     ];
     for (name, allowed) in allowed {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
@@ -90,4 +91,25 @@ fn files_fit_the_head() {
             assert!(lines <= MOST_LINES, "{} has {lines} lines", path.display());
         }
     }
+}
+
+#[test]
+fn no_merge_left_its_marks() {
+    let (mut folders, mut read) = (vec![root().to_owned()], 0);
+    let (ours, theirs) = ("<".repeat(7) + " ", ">".repeat(7) + " ");
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                // What git, cargo and rehearsals keep.
+                folders.extend((!["target", ".git", "runs"].contains(&name.as_str())).then_some(path));
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                read += 1;
+                let mark = text.lines().position(|line| line.starts_with(&ours) || line.starts_with(&theirs));
+                assert_eq!(mark.map(|line| line + 1), None, "{}", path.display());
+            }
+        }
+    }
+    assert!(read > 100, "{read} files read");
 }

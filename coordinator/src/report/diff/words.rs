@@ -20,7 +20,7 @@ impl Diff {
         for warning in &self.warnings {
             line(&mut out, &format!("  ! {warning}"));
         }
-        let mut table = plain(&["", "A", "B", "change", "99 % of chance", ""]);
+        let mut table = plain(&["", "A", "B", "change", "most by chance", ""]);
         let (runs, proxies): (Vec<_>, Vec<_>) = self.figures.iter().partition(|figure| figure.proxy.is_none());
         let even = |figure: &&&Change| matches!(figure.says, Says::WithinSpread | Says::Unknown);
         let same = proxies.iter().filter(even).count();
