@@ -27,7 +27,7 @@ impl Document {
 #[must_use]
 pub fn of_run(report: &Report, evidence: &Evidence, detail: &Detail) -> Vec<Document> {
     let tally = evidence.tally();
-    let log = histograms::interval_log(&tally, Span::of(&evidence.record));
+    let log = histograms::interval_log(tally, Span::of(&evidence.record));
     vec![
         Document::text("timeline.csv", tables::timeline(report)),
         Document::text("proxies.csv", tables::proxies(report)),

@@ -106,6 +106,8 @@ fn in_memory<T, E: Debug>(written: Result<T, E>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
     use std::net::{IpAddr, Ipv4Addr};
 
     use hdrhistogram::serialization::Deserializer;
@@ -143,7 +145,7 @@ mod tests {
         let read: Vec<_> = IntervalLogIterator::new(&log)
             .filter_map(|entry| match entry.unwrap() {
                 LogEntry::Interval(interval) => {
-                    let bytes = from_base64(interval.encoded_histogram());
+                    let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).unwrap();
                     let counts = Deserializer::new().deserialize::<u32, _>(&mut bytes.as_slice()).unwrap();
                     Some((interval.tag().unwrap().as_str().to_owned(), Latency::from_counts(counts, 0).unwrap()))
                 }
@@ -153,19 +155,6 @@ mod tests {
         let kept: Vec<_> =
             tally.proxies().into_iter().map(|(address, proxy)| (address.to_string(), proxy.response.clone())).collect();
         assert_eq!(read, kept);
-    }
-
-    fn from_base64(text: &str) -> Vec<u8> {
-        let digit = |byte: u8| match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            _ => 63,
-        };
-        let bits = |group: &[u8]| group.iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(digit(*byte)));
-        let text = text.trim_end_matches('=').as_bytes();
-        text.chunks(4).flat_map(|group| (bits(group) << (6 * (4 - group.len()))).to_be_bytes()[1..group.len()].to_vec()).collect()
     }
 
     #[test]

@@ -325,7 +325,9 @@ fn agents(out: &mut String, report: &Report) {
     }
 }
 
-pub(super) fn word(outcome: Outcome) -> &'static str {
+/// The word for an outcome, as every report has it.
+#[must_use]
+pub fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "PASS",
         Outcome::Unknown => "UNKNOWN",

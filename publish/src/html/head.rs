@@ -3,11 +3,11 @@
 use voteburst_burst::verdict::{Effect, Outcome};
 use voteburst_burst::zone::ZonePolicy;
 use voteburst_coordinator::report::compare::Comparison;
-use voteburst_coordinator::report::terminal::telling_second;
+use voteburst_coordinator::report::terminal::{telling_second, thousands, word};
 use voteburst_coordinator::report::{ReasonPart, Report};
 
 use super::Shown;
-use super::words::{NOTHING, part, percent, push, text, thousands};
+use super::words::{NOTHING, part, percent, push, text};
 
 /// The most reasons that are told of a run; a thousand lost agents are a thousand reasons.
 const MOST_REASONS: usize = 12;
@@ -172,15 +172,6 @@ fn class(outcome: Outcome) -> &'static str {
         Outcome::Pass => "pass",
         Outcome::Unknown => "unknown",
         Outcome::Fail => "fail",
-    }
-}
-
-/// The verdict's word.
-pub(super) fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pass => "PASS",
-        Outcome::Unknown => "UNKNOWN",
-        Outcome::Fail => "FAIL",
     }
 }
 

@@ -12,9 +12,12 @@ mod pictures;
 mod tables;
 mod words;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use sha2::{Digest, Sha256};
 use voteburst_coordinator::report::Report;
 use voteburst_coordinator::report::compare::Comparison;
+use voteburst_coordinator::report::terminal::word;
 
 pub use detail::Detail;
 
@@ -36,7 +39,7 @@ struct Shown<'a> {
 #[must_use]
 pub fn of_run(report: &Report, detail: &Detail) -> String {
     let runs = [Shown { report, detail }];
-    page(&format!("{}: {}", report.name, head::word(report.verdict.outcome)), &head::of_run(runs[0]), &runs)
+    page(&format!("{}: {}", report.name, word(report.verdict.outcome)), &head::of_run(runs[0]), &runs)
 }
 
 /// `compare.html` of a comparison. `details` belong to its runs, in their order; what is missing is not known.
@@ -52,7 +55,8 @@ pub fn of_comparison(comparison: &Comparison, details: &[Detail]) -> String {
 fn page(title: &str, head: &str, runs: &[Shown<'_>]) -> String {
     let data = words::json(&data::of(runs));
     let scripts = [assets::CHARTS, assets::PALETTE, PICTURES, SCRIPT];
-    let hashes: Vec<String> = scripts.iter().map(|script| format!("'sha256-{}'", base64(&Sha256::digest(script)))).collect();
+    let hashes: Vec<String> =
+        scripts.iter().map(|script| format!("'sha256-{}'", BASE64.encode(Sha256::digest(script)))).collect();
     let mut out = String::with_capacity(assets::CHARTS.len() + data.len() + 100_000);
     push(
         &mut out,
@@ -74,20 +78,6 @@ fn page(title: &str, head: &str, runs: &[Shown<'_>]) -> String {
         push(&mut out, format_args!("<script>{script}</script>\n"));
     }
     out.push_str("</body>\n</html>\n");
-    out
-}
-
-/// Base 64 as RFC 4648 has it, for hashes of scripts.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, place| bits << 8 | u32::from(group.get(place).copied().unwrap_or(0)));
-        for place in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
-            out.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
     out
 }
 

@@ -1,10 +1,11 @@
 //! The same as the pictures, and what no picture shows, as tables.
 
 use voteburst_burst::verdict::Unit;
+use voteburst_coordinator::report::terminal::thousands;
 use voteburst_coordinator::report::{LookupPart, Report, ThresholdPart};
 
 use super::Shown;
-use super::words::{NOTHING, millis, part, percent, push, table, text, thousands};
+use super::words::{NOTHING, millis, part, percent, push, table, text};
 
 /// Makes the table of a run.
 type Made = fn(&Report) -> String;

@@ -117,11 +117,6 @@ fn the_browser_runs_the_scripts_of_the_page_and_asks_nobody_for_anything() {
     assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
     assert_eq!(policy.matches("'sha256-").count(), 4, "{policy}");
     assert!(!policy.contains("http") && !policy.contains("script-src 'unsafe"), "{policy}");
-    // RFC 4648, section 10.
-    let table = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
-    for (bytes, told) in table {
-        assert_eq!(base64(bytes.as_bytes()), told);
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use voteburst_coordinator::report::terminal::thousands;
 
 /// What stands where there is nothing to say.
 pub(super) const NOTHING: &str = "–";
@@ -28,19 +29,6 @@ pub(super) fn text(plain: &str) -> String {
 /// JSON for a `<script type="application/json">`: without a character that could end the element or begin a comment in it.
 pub(super) fn json(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
-}
-
-/// A whole number with its thousands apart.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A share in [0, 1] as per cent.

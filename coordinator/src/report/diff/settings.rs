@@ -18,27 +18,31 @@ pub(super) fn differing(a: &str, b: &str) -> Vec<String> {
     differing.map(|key| format!("{key}: {} against {}", shown(a.get(key)), shown(b.get(key)))).collect()
 }
 
-/// The keys of canonical TOML, which has one key with its value in each line; tables of a list are numbered from 1.
+/// Every key of canonical TOML with its value; tables of a list are numbered from 1.
 fn settings(text: &str) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
-    let (mut table, mut numbers) = (String::new(), BTreeMap::<String, usize>::new());
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
-            let number = numbers.entry(name.to_owned()).or_default();
-            *number += 1;
-            table = format!("{name}[{number}].");
-        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            // A table below one of a list belongs to the newest of that list.
-            let parent = numbers.iter().find_map(|(list, number)| {
-                let rest = name.strip_prefix(list.as_str())?.strip_prefix('.')?;
-                Some(format!("{list}[{number}].{rest}."))
-            });
-            table = parent.unwrap_or_else(|| format!("{name}."));
-        } else if let Some((key, value)) = line.split_once(" = ") {
-            settings.insert(format!("{table}{key}"), value.to_owned());
+    // It was written by this program; of anything else there is nothing to tell.
+    flatten("", toml::Value::Table(text.parse().unwrap_or_default()), &mut settings);
+    settings
+}
+
+fn flatten(key: &str, value: toml::Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (name, value) in table {
+                let key = if key.is_empty() { name } else { format!("{key}.{name}") };
+                flatten(&key, value, into);
+            }
+        }
+        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+            for (place, value) in list.into_iter().enumerate() {
+                flatten(&format!("{key}[{}]", place + 1), value, into);
+            }
+        }
+        value => {
+            into.insert(key.to_owned(), value.to_string());
         }
     }
-    settings
 }
 
 #[cfg(test)]
