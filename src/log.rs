@@ -38,7 +38,7 @@ fn level_of(verbose: u8) -> &'static str {
 
 /// Whether standard error takes colours, by the rules that help and usage errors follow too: `NO_COLOR`, `CLICOLOR_FORCE`,
 /// `CLICOLOR` (<https://no-color.org>, <https://bixense.com/clicolors>), and then whether it is a terminal.
-fn coloured() -> bool {
+pub(crate) fn coloured() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 

@@ -52,8 +52,9 @@ pub(crate) fn result(text: &str) {
 }
 
 /// Whether standard error is a terminal on which a line can be written over.
-fn rewritable() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+pub(crate) fn rewritable() -> bool {
+    let plain = std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb");
+    !plain && io::stderr().is_terminal()
 }
 
 /// One line on standard error that moves, on a terminal; elsewhere nothing.

@@ -78,18 +78,6 @@ pub fn families(runs: &[Arc<Live>]) -> Vec<Family> {
     all
 }
 
-const PHASES: [Phase; 9] = [
-    Phase::Gathering,
-    Phase::Planning,
-    Phase::Doors,
-    Phase::Arming,
-    Phase::Committed,
-    Phase::Burst,
-    Phase::Draining,
-    Phase::Done,
-    Phase::Aborted,
-];
-
 fn zone(live: &Live) -> (&'static str, String) {
     ("zone", live.zone.clone().unwrap_or_else(|| "live".into()))
 }
@@ -120,7 +108,7 @@ fn of_runs(runs: &[Arc<Live>]) -> Vec<Family> {
         }),
         each("voteburst_phase", Kind::Gauge, "1 for the phase that the run is in, 0 for all others.", runs, |live| {
             let here = |phase: Phase| Value::Level(f64::from(u8::from(phase == live.phase)));
-            PHASES.map(|phase| (vec![("phase", phase.to_string())], here(phase))).to_vec()
+            Phase::ALL.map(|phase| (vec![("phase", phase.to_string())], here(phase))).to_vec()
         }),
         each(
             "voteburst_since_t0_seconds",

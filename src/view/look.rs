@@ -160,6 +160,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_proxy_has_the_colour_that_pages_give_it_on_a_dark_background() {
+        let object = voteburst_publish::assets::PALETTE.split_once("const PALETTE = ").unwrap().1.split_once("};").unwrap().0;
+        let palette: serde_json::Value = serde_json::from_str(&format!("{object}}}")).unwrap();
+        let told = PALETTE.map(|(red, green, blue)| format!("#{red:02x}{green:02x}{blue:02x}"));
+        assert_eq!(palette["dark"]["colours"], serde_json::json!(told));
+    }
+
+    #[test]
     fn a_bar_shows_that_something_is_there_and_that_something_is_free() {
         let cells = |share| bar(share, 10).0.chars().count();
         for (share, full) in [(0.0, 0), (0.001, 1), (0.5, 5), (0.999, 9), (1.0, 10), (7.0, 10), (-1.0, 0), (f64::NAN, 0)] {

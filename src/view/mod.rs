@@ -10,7 +10,7 @@ mod look;
 mod picture;
 mod screen;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use self::keys::{Wish, interrupts, wish};
 use self::picture::{Colours, Picture};
 use self::screen::Screen;
 use crate::clock::Began;
-use crate::say;
+use crate::{log, say};
 
 pub(crate) use self::picture::matters;
 pub(crate) use self::screen::give_back;
@@ -40,9 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Whether standard error is a terminal that a view can be drawn on, in the foreground: another process group would be stopped
 /// for touching it.
 pub(crate) fn possible() -> bool {
-    let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
     let stderr = io::stderr();
-    !plain && stderr.is_terminal() && tcgetpgrp(&stderr).is_ok_and(|foreground| foreground == getpgrp())
+    say::rewritable() && tcgetpgrp(&stderr).is_ok_and(|foreground| foreground == getpgrp())
 }
 
 /// What the view is fed with.
@@ -115,8 +114,8 @@ impl View {
         loop {
             match self.feed.progress.try_recv() {
                 Ok(progress) => {
-                    self.picture.hear(&progress);
                     if matters(&progress) {
+                        self.picture.say(progress.to_string());
                         self.after.push(format!("  {progress}"));
                         self.changed = true;
                     }
@@ -176,12 +175,10 @@ impl View {
     }
 }
 
-/// `NO_COLOR` as <https://no-color.org> has it: any value but an empty one.
 fn colours() -> Colours {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let all = std::env::var("COLORTERM").is_ok_and(|value| value == "truecolor" || value == "24bit");
     match all {
-        _ if set("NO_COLOR") => Colours::None,
+        _ if !log::coloured() => Colours::None,
         true => Colours::True,
         false => Colours::Indexed,
     }

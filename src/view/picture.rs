@@ -66,14 +66,6 @@ impl Picture {
         }
     }
 
-    /// Keeps what a reader of the view must not miss.
-    pub(crate) fn hear(&mut self, progress: &Progress) {
-        if !matters(progress) {
-            return;
-        }
-        self.say(progress.to_string());
-    }
-
     /// Keeps a message.
     pub(crate) fn say(&mut self, text: String) {
         self.messages.push_back(text);

@@ -5,7 +5,6 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
@@ -19,11 +18,10 @@ use crate::clock;
 use crate::connection::work_of;
 use crate::http::{Answer, BODY_LIMIT, HEAD_LIMIT, Method, Request};
 use crate::proxy::Proxy;
+use crate::tls::GOODBYE_LIMIT;
 
 /// Requests of one connection at once: HAProxy's default (`tune.h2.max-concurrent-streams`).
 const STREAM_LIMIT: u32 = 100;
-/// How long a client may take to hear that the connection ends.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a connection and its requests know of each other.
 struct Busy {

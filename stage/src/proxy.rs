@@ -1,7 +1,8 @@
 //! A proxy that imitates HAProxy in `mode http` where a vote burst meets it: the connection limit with the kernel's
 //! backlog behind it, a limit per web server, one queue with its timeout, keep-alive.
 //!
-//! It is a model: no health checks, and the web servers behind it are the time they take. As HAProxy without `option abortonclose`, it executes the requests of clients that have left.
+//! It is a model: no health checks, and the web servers behind it are the time they take. As HAProxy without
+//! `option abortonclose`, it executes the requests of clients that have left.
 
 use std::cell::{Cell, RefCell};
 use std::io;

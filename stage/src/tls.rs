@@ -24,8 +24,8 @@ use crate::http2;
 use crate::protocol::Identity;
 use crate::proxy::Proxy;
 
-/// How long a client may take to make room for TLS' last word.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a client may take to make room for the last word of a connection.
+pub(crate) const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
 /// An identity that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -132,6 +132,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in the order that a run goes through them; the last one is gone to from any that comes before the burst.
+    pub const ALL: [Self; 9] = [
+        Self::Gathering,
+        Self::Planning,
+        Self::Doors,
+        Self::Arming,
+        Self::Committed,
+        Self::Burst,
+        Self::Draining,
+        Self::Done,
+        Self::Aborted,
+    ];
+
     /// What is being done in it, after "while".
     pub(super) fn doing(self) -> &'static str {
         match self {

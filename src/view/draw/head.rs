@@ -16,18 +16,6 @@ pub(super) const BAR_ROWS: usize = 2;
 /// Cells of the bar behind the phase.
 const PHASE_BAR: usize = 20;
 
-/// The phases that a run goes through when all is well.
-const WAY: [Phase; 8] = [
-    Phase::Gathering,
-    Phase::Planning,
-    Phase::Doors,
-    Phase::Arming,
-    Phase::Committed,
-    Phase::Burst,
-    Phase::Draining,
-    Phase::Done,
-];
-
 /// The head, with a bar for each count of votes or all of them in one line.
 pub(super) fn lines(picture: &Picture, width: usize, bars: bool) -> Vec<Line<'static>> {
     let live = &*picture.live;
@@ -54,7 +42,8 @@ fn title(live: &Live, width: usize) -> Line<'static> {
 /// Where the run stands among its phases; the one in brackets is it, for those without bold and colour.
 fn way(phase: Phase) -> Line<'static> {
     let mut spans = Vec::new();
-    for step in WAY {
+    // Nobody is on the way to an aborted run.
+    for step in Phase::ALL.into_iter().filter(|step| *step != Phase::Aborted) {
         let (text, style) = match step {
             _ if step == phase => (format!("[{step}] "), bold()),
             _ if step < phase => (format!("{step} "), Style::new()),
