@@ -1,5 +1,6 @@
 //! One rehearsal from the plan to the report: stage, carriers, coordinator and agents up; conduct; reconcile; write.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use voteburst_agent::Network;
 use voteburst_burst::ledger::Ballot;
@@ -198,12 +199,11 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         None => None,
     };
     let authority = stage.as_ref().map(|stage| stage.authority.address());
-    let mut found = Carriers::probe(&plan.scenario, authority).await?;
+    let probed = Carriers::probe(&plan.scenario, authority).await?;
     let seen = crate::dns::seen_before_run(&plan.scenario, args.quiet).await?;
     let named = seen.iter().flat_map(|picture| &picture.addresses).map(|seen| seen.address);
-    found.extend(named.filter(|address| address.is_ipv4() || plan.scenario.dns.ipv6));
-    found.sort_unstable();
-    found.dedup();
+    let usable = named.filter(|address| address.is_ipv4() || plan.scenario.dns.ipv6);
+    let found: Vec<_> = BTreeSet::from_iter(probed.into_iter().chain(usable)).into_iter().collect();
     if args.wait_for.is_none() {
         refuse_strangers(&found, &args.allow)?;
     }
@@ -215,13 +215,21 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let (progress, events) = mpsc::unbounded_channel();
     let (lines, shown) = mpsc::unbounded_channel();
     let fronts = stage.as_ref().map_or_else(|| found.clone(), OpenStage::fronts);
-    let (live, watched) = stand.web.follow(fronts.clone()).unzip();
-    let (live, shown) =
-        show(args, shown, stand.keys, live.unwrap_or_else(|| Watch { to: watch::channel(Arc::default()).0, fronts }));
+    let (live, watched) = stand.web.follow(fronts);
+    let shown = show(args, shown, stand.keys, &live);
     let world = world(&plan, &carriers, stage.as_ref());
     let timings = Timings::of(&plan);
-    let setup =
-        Setup { plan: Arc::clone(&plan), run, agents, world, token: stand.token, timings, force: args.force, progress, live };
+    let setup = Setup {
+        plan: Arc::clone(&plan),
+        run,
+        agents,
+        world,
+        token: stand.token,
+        timings,
+        force: args.force,
+        progress,
+        live: Some(live),
+    };
     let conducted = conduct(bound, setup, stand.interrupts, Clock::of_this_process());
     let followed = follow(events, lines, stage.as_ref().map(|stage| &stage.authority));
     let mut conducted = tokio::join!(conducted, followed).0.map_err(Problem::unknown)?;
@@ -240,14 +248,13 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         None => None,
     };
     let carriers = carriers.stop().await;
-    let (stage, ballots) =
-        counted.map_or((None, None), |counted| (serde_json::to_value(counted.notes).ok(), Some(counted.ballots)));
-    let mut record = conducted.record(&plan, run, &started, stage, Some(carriers));
+    let (stage, ballots) = counted.map(|counted| (serde_json::to_value(counted.notes).ok(), counted.ballots)).unzip();
+    let mut record = conducted.record(&plan, run, &started, stage.flatten(), Some(carriers));
     if plan.scenario.stage.is_none() {
         record.fronts = found;
         record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
-    Ok(write(&directory, Evidence { record, plan, snapshots: conducted.snapshots, ballots }))
+    Ok(write(&directory, Evidence::new(record, plan, conducted.snapshots, ballots)))
 }
 
 fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldInfo {
@@ -265,13 +272,12 @@ fn show(
     args: &Rehearse,
     progress: mpsc::UnboundedReceiver<Progress>,
     interrupts: mpsc::UnboundedSender<()>,
-    live: Watch,
-) -> (Option<Watch>, JoinHandle<()>) {
+    live: &Watch,
+) -> JoinHandle<()> {
     if args.quiet || args.view == View::Lines || !view::possible() {
-        return (Some(live), say::progress(progress, args.quiet));
+        return say::progress(progress, args.quiet);
     }
-    let feed = view::Feed { progress, live: live.to.subscribe(), interrupts };
-    (Some(live), view::start(feed))
+    view::start(view::Feed { progress, live: live.to.subscribe(), interrupts })
 }
 
 /// Passes progress on to the lines, and tells the zone when T0 is, by which its schedule goes.

@@ -55,12 +55,15 @@ impl Web {
         Ok(Self(Some((hub, served))))
     }
 
-    /// Follows the next run, whose proxies these are. The task ends with the run.
-    pub(crate) fn follow(&self, fronts: Vec<IpAddr>) -> Option<(Watch, JoinHandle<()>)> {
-        let (hub, _) = self.0.as_ref()?;
+    /// Where the next run, whose proxies these are, puts its values; and the task that passes them on to the page, which ends
+    /// with the run.
+    pub(crate) fn follow(&self, fronts: Vec<IpAddr>) -> (Watch, Option<JoinHandle<()>>) {
         let (to, from) = watch::channel(Arc::default());
-        let hub = hub.clone();
-        Some((Watch { to, fronts }, tokio::spawn(async move { hub.follow(from).await })))
+        let followed = self.0.as_ref().map(|(hub, _)| {
+            let hub = hub.clone();
+            tokio::spawn(async move { hub.follow(from).await })
+        });
+        (Watch { to, fronts }, followed)
     }
 
     /// Lets readers have the last values, and ends.

@@ -59,7 +59,7 @@ async fn conducted(fleet: Fleet) -> Outcome<()> {
         return Err(format!("{accepted} votes in the merged tally: needed {wanted}").into());
     }
     let record = conducted.record(&plan, RUN, "2026-01-01T00:00:00Z", None, None);
-    let evidence = Evidence { record, plan, snapshots: conducted.snapshots, ballots: None };
+    let evidence = Evidence::new(record, plan, conducted.snapshots, None);
     let report = Report::of_evidence(&evidence);
     if report.agents.len() != fleet.agents as usize {
         return Err(format!("{} agents in the report", report.agents.len()).into());

@@ -57,11 +57,10 @@ impl Run {
     pub(super) fn new(mut setup: Setup, clock: Clock) -> Self {
         let mut planned_by = Vec::new();
         let part = |viewers: Range<u32>| {
-            let tickets = setup.plan.tickets_of(&viewers);
-            for ticket in &tickets {
-                count_into(&mut planned_by, ticket.planned_ns);
-            }
-            Part { viewers, tickets: u32::try_from(tickets.len()).unwrap_or(u32::MAX) }
+            let votes = setup.plan.votes_by_second(&viewers);
+            planned_by.resize(planned_by.len().max(votes.len()), 0);
+            planned_by.iter_mut().zip(&votes).for_each(|(all, votes)| *all += u64::from(*votes));
+            Part { viewers, tickets: votes.iter().sum() }
         };
         let parts: Vec<_> = setup.plan.shares(setup.agents).into_iter().map(part).collect();
         sum_up(&mut planned_by);
@@ -368,14 +367,6 @@ fn in_words(check: &Check) -> String {
 
 fn length(viewers: &Range<u32>) -> u32 {
     viewers.end.saturating_sub(viewers.start)
-}
-
-fn count_into(seconds: &mut Vec<u64>, planned_ns: u64) {
-    let second = usize::try_from(planned_ns / 1_000_000_000).unwrap_or(usize::MAX).min(86_400);
-    if seconds.len() <= second {
-        seconds.resize(second + 1, 0);
-    }
-    seconds[second] += 1;
 }
 
 fn sum_up(seconds: &mut [u64]) {

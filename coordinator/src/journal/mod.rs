@@ -10,7 +10,7 @@ mod ballots;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use voteburst_burst::ledger::{Ballot, ShareReport};
 use voteburst_burst::plan::Plan;
@@ -201,9 +201,17 @@ pub struct Evidence {
     pub snapshots: Vec<Sealed>,
     /// What the ballot box counted; `None` without one.
     pub ballots: Option<Vec<Ballot>>,
+    /// Merged once, for a report, its page and its logs all begin with it.
+    tally: OnceLock<Tally>,
 }
 
 impl Evidence {
+    /// Puts together what is known of a run.
+    #[must_use]
+    pub fn new(record: RunRecord, plan: Arc<Plan>, snapshots: Vec<Sealed>, ballots: Option<Vec<Ballot>>) -> Self {
+        Self { record, plan, snapshots, ballots, tally: OnceLock::new() }
+    }
+
     /// Reads a run directory.
     ///
     /// # Errors
@@ -218,13 +226,13 @@ impl Evidence {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(JournalProblem::Unreadable { path, source }),
         };
-        Ok(Self { record, plan: Arc::new(plan), snapshots, ballots })
+        Ok(Self::new(record, Arc::new(plan), snapshots, ballots))
     }
 
     /// The fleet's tally.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        collect::merge(&self.snapshots)
+    pub fn tally(&self) -> &Tally {
+        self.tally.get_or_init(|| collect::merge(&self.snapshots))
     }
 
     /// What each agent reported of its share, for the ledger.

@@ -299,9 +299,9 @@ fn agent(member: &Member<'_>, decoded: &Decoded) -> LiveAgent {
 fn dns<'a>(snapshots: impl Iterator<Item = &'a Sealed>) -> LiveDns {
     let mut dns = LiveDns::default();
     for snapshot in snapshots {
-        dns.queries += snapshot.lookups.asked;
-        dns.remembered += snapshot.lookups.remembered;
-        dns.failures += snapshot.lookups.failed;
+        dns.queries = dns.queries.saturating_add(snapshot.lookups.asked);
+        dns.remembered = dns.remembered.saturating_add(snapshot.lookups.remembered);
+        dns.failures = dns.failures.saturating_add(snapshot.lookups.failed);
         for proxy in snapshot.each.iter().filter(|proxy| proxy.dns_answers > 0) {
             dns.answers += proxy.dns_answers;
             *dns.by_address.entry(proxy.address.to_string()).or_default() += proxy.dns_answers;

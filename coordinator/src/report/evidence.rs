@@ -40,7 +40,7 @@ impl Report {
         Self::of(&Findings {
             plan: &evidence.plan,
             started: &record.started,
-            tally: &evidence.tally(),
+            tally: evidence.tally(),
             ledger: Ledger::reconcile(&evidence.plan, &shares, evidence.ballots.as_deref()),
             fronts: &fronts,
             stage: &stage.fronts,
