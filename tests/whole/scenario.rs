@@ -26,7 +26,7 @@ body = '{"ballot":"{ballot}","question":"{question}","choice":"{choice}"}'
 [[questions]]
 id = "winner"
 window = "2s"
-grace = "1s"
+grace = "5s"
 arrivals = { shape = "uniform" }
 choices = { anna = 0.6, ben = 0.4 }
 
