@@ -13,24 +13,25 @@ use voteburst_burst::outcome::Fate;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::Scenario;
 
-use super::{APART, BURSTS, Outcome, Target, processor_us, resident_kib, server};
+use super::{APART, BURSTS, Outcome, Speech, Target, processor_us, resident_kib, server};
 
 /// The longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Plays and prints its figures. `encrypted`: over TLS.
-pub(crate) fn run(viewers: u32, target: &Target, encrypted: bool) -> Outcome<()> {
+/// Plays and prints its figures.
+pub(crate) fn run(viewers: u32, target: &Target, speech: Speech) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(play(viewers, target, encrypted))
+    runtime.block_on(play(viewers, target, speech))
 }
 
 /// The plan: every viewer votes on every question at its very beginning.
-pub(crate) fn plan(viewers: u32, target: &Target, encrypted: bool) -> Outcome<Plan> {
+pub(crate) fn plan(viewers: u32, target: &Target, speech: Speech) -> Outcome<Plan> {
     let host = server::HOST;
-    let url = match encrypted {
-        true => format!("url = \"https://{host}/vote\"\nca_file = \"{}\"", target.ca_file),
-        false => format!("url = \"http://{host}/vote\""),
+    let url = match speech {
+        Speech::Plain => format!("url = \"http://{host}/vote\""),
+        _ => format!("url = \"https://{host}/vote\"\nca_file = \"{}\"", target.ca_file),
     };
+    let client = if speech == Speech::Http2 { "full" } else { "lean" };
     let mut text = format!(
         r#"
 name = "bench"
@@ -38,6 +39,10 @@ seed = 1
 [audience]
 viewers = {viewers}
 doors_open = "{}ms"
+phones = [
+  {{ kind = "android-okhttp", share = 0.6, client = "{client}" }},
+  {{ kind = "ios-urlsession", share = 0.4, client = "{client}" }},
+]
 [carriers]
 resolvers = ["{}"]
 [target]
@@ -59,9 +64,9 @@ connect_timeout = "10s"
     Ok(Plan::new(Scenario::parse(&text, "bench.toml", &no_files).map_err(|problem| problem.to_string())?))
 }
 
-async fn play(viewers: u32, target: &Target, encrypted: bool) -> Outcome<()> {
+async fn play(viewers: u32, target: &Target, speech: Speech) -> Outcome<()> {
     let clock = Clock::start();
-    let plan = Arc::new(plan(viewers, target, encrypted)?);
+    let plan = Arc::new(plan(viewers, target, speech)?);
     let votes = plan.tickets;
     let assignment = Assignment {
         plan,
@@ -70,7 +75,7 @@ async fn play(viewers: u32, target: &Target, encrypted: bool) -> Outcome<()> {
         carriers: vec![server::names(target.port)],
         recursion_desired: false,
         authority: Vec::new(),
-        port: if encrypted { target.port } else { target.plain_port },
+        port: if speech == Speech::Plain { target.plain_port } else { target.port },
         sources: sources::automatic(std::process::id() % 12_600, viewers, &sources::local_ports()),
         allowed: AllowList::default(),
     };

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use voteburst_burst::ballot::BallotId;
 use voteburst_burst::scenario::template::Fill;
 
-use super::{BURSTS, Outcome, Target, agent, processor_us, resident_kib, server};
+use super::{BURSTS, Outcome, Speech, Target, agent, processor_us, resident_kib, server};
 
 /// After how many writes it looks for answers, as often as the agent's runtime does.
 const WRITES: usize = 61;
@@ -24,7 +24,7 @@ type Connection = StreamOwned<ClientConnection, TcpStream>;
 pub(crate) fn run(viewers: u32, target: &Target) -> Outcome<()> {
     let mut request = Vec::new();
     let fill = Fill { question: "q0", choice: "anna", viewer: 0, ballot: BallotId { run: 1, ticket: 0 }, attempt: 1 };
-    agent::plan(1, target, true)?.scenario.target.request.render(&mut request, &fill);
+    agent::plan(1, target, Speech::Tls)?.scenario.target.request.render(&mut request, &fill);
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(Path::new(&target.ca_file))? {
         roots.add(certificate?)?;

@@ -4,7 +4,8 @@
 //! `-- --peers` also wrk and h2load where they are installed. Every role is a process of its own:
 //!
 //! - `server`: rustls on eight addresses, TLS 1.3, a certificate on P-256 below an intermediate one, tickets on
-//! - `agent`: a crew with everything on (plan, phones, pace, tally, lateness, vote log), and the same without TLS
+//! - `agent`: a crew with everything on (plan, phones, pace, tally, lateness, vote log), the same of full phones, which
+//!   speak HTTP/2, and the same without TLS
 //! - `floor`: the least client of rustls: its own buffered connection, every certificate verified, blocking
 //!
 //! Viewers enter (full handshakes), are closed by the server and come back (resumed ones), then vote. The server counts
@@ -41,6 +42,17 @@ const GOALS: (f64, f64, f64) = (12.0, 230.0, 140.0);
 /// The smaller audience, which tells apart what a viewer costs and what an agent does.
 const FEW: u32 = 1_000;
 
+/// What an agent's viewers speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    /// HTTP/1.1 without TLS.
+    Plain,
+    /// HTTP/1.1 over TLS.
+    Tls,
+    /// HTTP/2 over TLS.
+    Http2,
+}
+
 /// Where the server listens, and whose certificate to trust.
 struct Target {
     port: u16,
@@ -57,8 +69,9 @@ fn main() -> Outcome<()> {
     };
     match env::var(ROLE).as_deref() {
         Ok("server") => server::run(&ca_file()?),
-        Ok("agent") => agent::run(viewers.unwrap_or(FEW), &target()?, true),
-        Ok("plain") => agent::run(viewers.unwrap_or(FEW), &target()?, false),
+        Ok("agent") => agent::run(viewers.unwrap_or(FEW), &target()?, Speech::Tls),
+        Ok("full") => agent::run(viewers.unwrap_or(FEW), &target()?, Speech::Http2),
+        Ok("plain") => agent::run(viewers.unwrap_or(FEW), &target()?, Speech::Plain),
         Ok("floor") => floor::run(viewers.unwrap_or(FEW), &target()?),
         _ => compare(viewers.unwrap_or(9_000), argument("--rounds")?.unwrap_or(1)),
     }
@@ -68,7 +81,7 @@ fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
     let few = FEW.min(viewers / 2).max(1);
     let mut all: HashMap<(&str, u32), Vec<Figures>> = HashMap::new();
     for _ in 0..rounds.max(1) {
-        for role in ["agent", "plain", "floor"] {
+        for role in ["agent", "full", "plain", "floor"] {
             for count in [few, viewers] {
                 all.entry((role, count)).or_default().push(play(role, count)?);
             }
@@ -76,7 +89,9 @@ fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
     }
     println!("TLS 1.3, certificate on P-256 and one intermediate; median of {} rounds", rounds.max(1));
     println!("µs of CPU                 viewers   enter (full)   come back (resumed)     vote");
-    for (role, words) in [("agent", "agent"), ("plain", "agent without TLS"), ("floor", "floor, rustls alone")] {
+    let roles =
+        [("agent", "agent"), ("full", "agent, full phones"), ("plain", "agent without TLS"), ("floor", "floor, rustls alone")];
+    for (role, words) in roles {
         for count in [few, viewers] {
             let of = |key| median(&all[&(role, count)], key);
             let (entered, back, vote) = (of("entered_us"), of("back_us"), of("vote_us"));
@@ -87,6 +102,8 @@ fn compare(viewers: u32, rounds: u32) -> Outcome<()> {
     println!("KiB per connection, slope from {few} to {viewers}");
     let (idle, back, voted) = (slope("agent", "idle_kib"), slope("agent", "back_kib"), slope("agent", "voted_kib"));
     println!("agent                    idle {idle:.2}, having come back {back:.2}, having voted {voted:.2}");
+    let (of_full, of_full_voted) = (slope("full", "idle_kib"), slope("full", "voted_kib"));
+    println!("agent, full phones       idle {of_full:.2}, having voted {of_full_voted:.2}");
     println!("agent without TLS        idle {:.2}", slope("plain", "idle_kib"));
     println!("floor, rustls alone      idle {:.2}", slope("floor", "idle_kib"));
     let full = median(&all[&("agent", viewers)], "entered_us");

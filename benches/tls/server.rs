@@ -1,11 +1,13 @@
-//! Answers votes over TLS and without, DNS queries, and one wish: to close every connection.
+//! Answers votes over TLS, in HTTP/1.1 or HTTP/2, and without, DNS queries, and one wish: to close every connection.
 
 use std::fs;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Outcome;
 
@@ -29,6 +32,8 @@ pub(crate) const ADDRESSES: [Ipv4Addr; 8] = {
 };
 /// Its answer to every vote.
 pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"counted\":true}";
+/// The same over HTTP/2.
+const BODY: &[u8] = b"{\"counted\":true}";
 /// The wish, in place of a DNS query.
 pub(crate) const CLOSE: &[u8] = b"close";
 /// The name in its certificate.
@@ -87,6 +92,7 @@ fn config(ca_file: &str) -> Outcome<ServerConfig> {
     let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
     let mut config = builder.with_single_cert(chain, PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
     config.ticketer = ring::Ticketer::new()?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
@@ -146,7 +152,35 @@ async fn answer_encrypted(
     let client = acceptor.accept(client).await?;
     let resumed = client.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
     (if resumed { &handshakes.resumed } else { &handshakes.full }).fetch_add(1, Ordering::Relaxed);
+    if client.get_ref().1.alpn_protocol() == Some(b"h2") {
+        return answer_http2(client, closing).await.map_err(io::Error::other);
+    }
     answer_votes(client, closing).await
+}
+
+/// Answers votes over HTTP/2.
+async fn answer_http2(client: TlsStream<TcpStream>, mut closing: watch::Receiver<()>) -> Result<(), h2::Error> {
+    let mut connection = h2::server::handshake(client).await?;
+    loop {
+        let (request, mut respond) = tokio::select! {
+            _ = closing.changed() => {
+                connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+                return poll_fn(|cx| connection.poll_closed(cx)).await;
+            }
+            accepted = connection.accept() => match accepted {
+                Some(accepted) => accepted?,
+                None => return Ok(()),
+            }
+        };
+        // The connection has to go on for the body to come.
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            while let Some(Ok(piece)) = body.data().await {
+                body.flow_control().release_capacity(piece.len())?;
+            }
+            respond.send_response(http::Response::new(()), false)?.send_data(Bytes::from_static(BODY), true)
+        });
+    }
 }
 
 /// Answers votes, which always come in one piece over loopback.

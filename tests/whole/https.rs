@@ -1,7 +1,11 @@
-//! Both clients over TLS: the same plan with `client = "lean"` and with `client = "full"` must come to the same.
+//! Both clients over TLS: the same plan with `client = "lean"` and with `client = "full"` must come to the same, on a stage
+//! and at a real HAProxy, whose own figures and log say which protocol was spoken.
+
+use std::time::Duration;
 
 use crate::reading::Report;
 use crate::scenario::Scenario;
+use crate::services::{Limits, Secure, Service};
 
 /// The small scenario over https with all phones of one client.
 fn over_tls(scenario: &Scenario, client: &str) -> Scenario {
@@ -44,6 +48,51 @@ fn an_overloaded_stage_refuses_both_clients_in_the_same_way() {
     for report in [&lean, &full] {
         report.is("fail").balances();
         assert_eq!((report.failures("status-5xx"), report.count("votes.accepted")), (191, 9), "{:#}", report.at("votes"));
+    }
+    assert_eq!(outcome(&lean), outcome(&full));
+}
+
+/// Plays the scenario at a real HAProxy of its own with both clients. Each must have spoken its protocol and no other, and
+/// HAProxy and nginx must have counted what we report.
+fn played_for_real(scenario: &Scenario, limits: Limits, service: Service, code: i32) -> [Report; 2] {
+    [("lean", "HTTP/1.1"), ("full", "HTTP/2.0")].map(|(client, version)| {
+        let proxy = Secure::start(limits, service);
+        let live = over_tls(scenario, client).live(proxy.authority(), proxy.address().port());
+        let trust = format!("ca_file = {:?}\nheaders = {{ x-ballot = \"{{ballot}}\" }}\nbody = '", proxy.ca_file());
+        let report = live.with("body = '", &trust).place().run(&["--json"]).exits(code).report();
+        let theirs = proxy.settled();
+        let (opened, sent) = (report.count("proxies.0.opened"), report.count("proxies.0.sent"));
+        assert_eq!((opened, sent), (theirs.conn_tot, theirs.req_tot), "{client}: {theirs:?}");
+        assert_eq!(proxy.logged(version) as u64, sent, "{client}: every request was of {version}");
+        let http2 = if client == "full" { opened } else { 0 };
+        assert_eq!((proxy.figure("h2_total_connections"), proxy.figure("ssl_sess")), (http2, opened), "{client}");
+        let (accepted, refused) = (report.count("votes.accepted"), report.failures("status-5xx"));
+        assert_eq!((accepted, refused), (theirs.hrsp[1], theirs.hrsp[4]), "{client}: {theirs:?}");
+        assert_eq!(proxy.end().len() as u64, accepted, "{client}: nginx counted what viewers were told");
+        report
+    })
+}
+
+#[test]
+fn a_real_haproxy_speaks_http2_with_full_phones_and_http1_with_lean_ones_and_both_come_to_the_same() {
+    let [lean, full] = played_for_real(&Scenario::small(), Limits::default(), Service::Instant, 0);
+    for report in [&lean, &full] {
+        report.is("pass");
+        assert_eq!(report.count("votes.accepted"), 200);
+    }
+    assert_eq!(outcome(&lean), outcome(&full));
+}
+
+#[test]
+fn an_overloaded_real_haproxy_refuses_both_clients_in_the_same_way() {
+    // Two servers with three requests of a second each; what waits for half a second is given up.
+    let limits = Limits { per_server: 3, queue: Duration::from_millis(500), ..Limits::default() };
+    let scenario = Scenario::small().with("\"uniform\"", "\"all-at-once\"");
+    let scenario = scenario.with("response_p99_max = \"5s\"", "accepted_min = 0.9\nresponse_p99_max = \"5s\"");
+    let [lean, full] = played_for_real(&scenario, limits, Service::OneSecond, 1);
+    for report in [&lean, &full] {
+        report.is("fail");
+        assert_eq!((report.count("votes.accepted"), report.failures("status-5xx")), (6, 194), "{:#}", report.at("votes"));
     }
     assert_eq!(outcome(&lean), outcome(&full));
 }

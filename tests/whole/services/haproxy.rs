@@ -68,9 +68,18 @@ pub(crate) struct Haproxy {
 impl Haproxy {
     /// Starts proxy number `number` in front of these web servers.
     pub(crate) fn start(dir: &Path, number: usize, address: SocketAddrV4, web: &[SocketAddrV4], limits: Limits) -> Self {
+        Self::start_bound(dir, number, address, "", web, limits)
+    }
+
+    /// The same over TLS, with certificate and key in this file of the directory; it offers both protocols.
+    pub(crate) fn start_tls(dir: &Path, address: SocketAddrV4, pem: &str, web: &[SocketAddrV4], limits: Limits) -> Self {
+        Self::start_bound(dir, 0, address, &format!(" ssl crt {pem} alpn h2,http/1.1"), web, limits)
+    }
+
+    fn start_bound(dir: &Path, number: usize, address: SocketAddrV4, bind: &str, web: &[SocketAddrV4], limits: Limits) -> Self {
         let name = format!("haproxy-{number}");
         let socket = dir.join(format!("{name}.sock"));
-        std::fs::write(dir.join(format!("{name}.cfg")), configuration(&name, address, web, limits)).unwrap();
+        std::fs::write(dir.join(format!("{name}.cfg")), configuration(&name, &format!("{address}{bind}"), web, limits)).unwrap();
         let mut command = Command::new(program("haproxy"));
         let server = Server::start(dir, &name, command.arg("-db").arg("-f").arg(format!("{name}.cfg")));
         let mut haproxy = Self { server, socket, address };
@@ -95,6 +104,22 @@ impl Haproxy {
             let info = cli(&socket, "show info").ok()?;
             info.lines().any(|line| line == pid).then_some(())
         });
+    }
+
+    /// A figure of its frontend by the name it has in `show stat`, such as `h2_total_connections`.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let stat = cli(&self.socket, "show stat").unwrap();
+        let mut lines = stat.lines().map(|line| line.split(','));
+        let names = lines.next().into_iter().flatten();
+        let front = lines.find(|fields| fields.clone().take(2).eq(["fe_vote", "FRONTEND"])).into_iter().flatten();
+        let found = names.zip(front).find(|(found, _)| *found == name).and_then(|(_, figure)| figure.parse().ok());
+        found.unwrap_or_else(|| panic!("no {name} in:\n{stat}"))
+    }
+
+    /// How many requests it logged that ended with these words, such as `HTTP/2.0`.
+    pub(crate) fn logged(&self, version: &str) -> usize {
+        let log = std::fs::read_to_string(&self.server.log).unwrap();
+        log.lines().filter(|line| line.ends_with(&format!("{version}\""))).count()
     }
 
     /// What it counted so far.
@@ -128,7 +153,7 @@ impl Haproxy {
     }
 }
 
-fn configuration(name: &str, address: SocketAddrV4, web: &[SocketAddrV4], limits: Limits) -> String {
+fn configuration(name: &str, bind: &str, web: &[SocketAddrV4], limits: Limits) -> String {
     let Limits { connections, per_server, queue, keep_alive } = limits;
     let (queue, keep_alive, global) = (queue.as_millis(), keep_alive.as_millis(), connections + 100);
     let servers = web.iter().enumerate().map(|(number, web)| format!("  server web{number} {web} maxconn {per_server}\n"));
@@ -156,7 +181,7 @@ defaults
   timeout http-request 60s
   timeout http-keep-alive {keep_alive}ms
 frontend fe_vote
-  bind {address}
+  bind {bind}
   maxconn {connections}
   default_backend be_web
 backend be_web

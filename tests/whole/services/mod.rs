@@ -7,6 +7,7 @@ mod dnsmasq;
 mod fleet;
 mod haproxy;
 mod nginx;
+mod secure;
 mod unbound;
 
 use std::fs::File;
@@ -25,6 +26,7 @@ pub(crate) use dnsmasq::Dnsmasq;
 pub(crate) use fleet::{Alone, Fleet, Setting};
 pub(crate) use haproxy::{Counters, Limits};
 pub(crate) use nginx::Service;
+pub(crate) use secure::Secure;
 pub(crate) use unbound::Unbound;
 
 /// No server needs longer than this for anything but on a machine that hangs.
