@@ -25,21 +25,8 @@ pub(crate) fn run(viewers: u32, target: &Target) -> Outcome<()> {
     let mut request = Vec::new();
     let fill = Fill { question: "q0", choice: "anna", viewer: 0, ballot: BallotId { run: 1, ticket: 0 }, attempt: 1 };
     agent::plan(1, target, Speech::Tls)?.scenario.target.request.render(&mut request, &fill);
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(Path::new(&target.ca_file))? {
-        roots.add(certificate?)?;
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let mut config = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Each with a store of its own, as each phone has.
-    let configs: Vec<_> = (0..viewers)
-        .map(|_| {
-            let mut own = config.clone();
-            own.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(1)));
-            Arc::new(own)
-        })
-        .collect();
+    let config = config(&target.ca_file)?;
+    let configs: Vec<_> = (0..viewers).map(|_| with_store(&config)).collect();
     let before = processor_us()?;
     let mut connections = connect(&configs, target)?;
     let full_us = (processor_us()? - before) / f64::from(viewers);
@@ -57,6 +44,25 @@ pub(crate) fn run(viewers: u32, target: &Target) -> Outcome<()> {
     let vote_us = (processor_us()? - before) / f64::from(viewers * BURSTS);
     println!("entered_us={full_us:.2} back_us={resumed_us:.2} vote_us={vote_us:.3} idle_kib={idle_kib}");
     Ok(())
+}
+
+/// A client that trusts this certificate.
+pub(crate) fn config(ca_file: &str) -> Outcome<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(Path::new(ca_file))? {
+        roots.add(certificate?)?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let mut config = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The same with a store of sessions of its own, as each phone has one.
+pub(crate) fn with_store(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut own = config.clone();
+    own.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(1)));
+    Arc::new(own)
 }
 
 fn connect(configs: &[Arc<ClientConfig>], target: &Target) -> Outcome<Vec<Connection>> {

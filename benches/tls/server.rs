@@ -73,7 +73,7 @@ async fn serve(ca_file: &str) -> Outcome<()> {
 }
 
 /// A server's certificate on P-256 and the one between it and the root, as public authorities issue them; tickets on.
-fn config(ca_file: &str) -> Outcome<ServerConfig> {
+pub(crate) fn config(ca_file: &str) -> Outcome<ServerConfig> {
     let authority = |name: &str| -> Outcome<CertificateParams> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, name);

@@ -1,6 +1,6 @@
 //! One HAProxy that speaks TLS in front of two web servers, and a name for it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Secure {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let member = Member::new("proxy".into(), IpAddr::from(*front.ip()));
         let zone = Zone::new(ZonePolicy::Multivalue, vec![member], 60, Duration::from_secs(3_600), 0).unwrap();
-        let nameserver = SocketAddr::from((Ipv4Addr::from(block.address(53)), 0));
+        let nameserver = SocketAddr::from((block.address(53), 0));
         let authority = runtime.block_on(Authority::start(nameserver, NAME, zone)).unwrap();
         Self { proxy, web: nginx, authority, runtime, dir, _block: block }
     }
