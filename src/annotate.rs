@@ -8,7 +8,7 @@ use std::path::Path;
 
 use voteburst_burst::scenario::line_of;
 use voteburst_burst::verdict::Effect;
-use voteburst_coordinator::report::Report;
+use voteburst_coordinator::report::{Report, ThresholdPart};
 
 use crate::cli::{Annotations, Logging};
 
@@ -51,8 +51,12 @@ pub(crate) fn error(spot: Option<&Spot>, title: &str, text: &str) -> String {
 pub(crate) fn of_report(report: &Report, scenario: &Path, text: &str) -> Vec<String> {
     let reasons = report.verdict.reasons.iter().filter(|reason| reason.effect != Effect::Note);
     let line = |reason: &voteburst_coordinator::report::ReasonPart| {
-        let broken = report.thresholds.iter().find(|limit| limit.code == reason.code && limit.holds == Some(false));
-        let line = broken.and_then(|limit| line_of(text, &format!("thresholds.{}", limit.name))).unwrap_or(1);
+        let about = |limit: &ThresholdPart| match &reason.limit {
+            Some(name) => *name == limit.name,
+            None => limit.code == reason.code,
+        };
+        let broken = report.thresholds.iter().find(|limit| about(limit) && limit.holds == Some(false));
+        let line = broken.and_then(|limit| line_of(text, &format!("thresholds.{}", limit.key))).unwrap_or(1);
         let spot = Spot { file: scenario.display().to_string(), line, column: 0 };
         let title = broken.map_or(reason.code.as_str(), |limit| limit.name.as_str());
         error(Some(&spot), &format!("voteburst: {title}"), &format!("{}\n{}", reason.text, reason.remedy))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::expect::Accounts;
 use crate::outcome::Fate;
 use crate::plan::{Plan, Ticket};
 
@@ -86,6 +87,13 @@ impl Ledger {
     /// Holds what agents reported against what was counted.
     #[must_use]
     pub fn reconcile(plan: &Plan, shares: &[ShareReport], ballots: Option<&[Ballot]>) -> Self {
+        Self::with_accounts(plan, shares, ballots).0
+    }
+
+    /// The same, with the accounts of each question and of each kind of phone. Votes of lost agents are in neither of these.
+    #[must_use]
+    pub fn with_accounts(plan: &Plan, shares: &[ShareReport], ballots: Option<&[Ballot]>) -> (Self, Accounts) {
+        let mut accounts = Accounts::of(&plan.scenario);
         let mut counted: Option<HashMap<u64, Ballot>> =
             ballots.map(|ballots| ballots.iter().map(|ballot| (ballot.ticket, *ballot)).collect());
         let mut ledger = Self { reconciled: ballots.is_some(), ..Self::default() };
@@ -95,14 +103,14 @@ impl Ledger {
         for share in shares {
             let tickets = plan.tickets_of(&share.viewers);
             ledger.planned += tickets.len() as u64;
-            let mut viewers: HashMap<u32, bool> = HashMap::new();
+            let mut viewers: HashMap<u32, Vec<(u16, bool, bool)>> = HashMap::new();
             let fates = share.fates.as_ref().filter(|fates| fates.len() == tickets.len());
             for (index, ticket) in tickets.iter().enumerate() {
                 let ballot = counted.as_mut().and_then(|counted| counted.remove(&u64::from(ticket.number)));
                 let fate = fates.map(|fates| fates[index]);
                 let in_time = ledger.enter(plan, ticket, fate, ballot);
-                if fate.is_some() {
-                    *viewers.entry(ticket.viewer).or_insert(true) &= in_time;
+                if let Some(fate) = fate {
+                    viewers.entry(ticket.viewer).or_default().push((ticket.question, fate == Fate::Accepted, in_time));
                 }
             }
             if fates.is_none() {
@@ -112,12 +120,15 @@ impl Ledger {
                 ledger.unreported += tickets.len() as u64 - accepted;
             }
             ledger.voters += viewers.len() as u64;
-            ledger.complaints += viewers.values().filter(|in_time| !**in_time).count() as u64;
+            for (viewer, votes) in viewers {
+                ledger.complaints += u64::from(votes.iter().any(|(.., in_time)| !in_time));
+                accounts.enter(plan.viewer(viewer).phone, &votes);
+            }
         }
         if let (Some(phantom), Some(rest)) = (&mut ledger.phantom, counted) {
             *phantom += rest.values().filter(|ballot| ballot.counted > 0).count() as u64;
         }
-        ledger
+        (ledger, accounts)
     }
 
     fn begin_reconciling(&mut self, ballots: &[Ballot]) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::expect::Stopped;
 use crate::ledger::Ledger;
 use crate::scenario::Thresholds;
 
@@ -101,8 +102,12 @@ pub struct Facts<'a> {
     pub proxies_by_dns: Option<usize>,
     /// Lost agents: name, why, share of the audience.
     pub lost: Vec<(String, String, f64)>,
-    /// Why the run ended early, if it did.
+    /// Why the run ended early, if it did for another reason than the next.
     pub partial: Option<String>,
+    /// The expectation that stopped the burst.
+    pub stopped: Option<Stopped>,
+    /// The scenario's expectations, held against what was seen.
+    pub expected: Vec<Limit>,
     /// Checks that failed before a forced run.
     pub forced: Option<String>,
 }
@@ -131,8 +136,13 @@ impl Verdict {
     #[must_use]
     pub fn judge(facts: &Facts<'_>, thresholds: &Thresholds) -> Self {
         let mut reasons = ledger_reasons(facts.ledger);
+        reasons.extend(facts.stopped.clone().map(Reason::Stopped));
         reasons.extend(unknown_reasons(facts, thresholds));
         reasons.extend(limit_reasons(facts, thresholds));
+        // The one that stopped the burst has its reason already, with the figure of that moment.
+        let stopped_by = |limit: &Limit| facts.stopped.as_ref().is_some_and(|stopped| stopped.limit == limit.name);
+        let broken = facts.expected.iter().filter(|limit| limit.holds == Some(false) && !stopped_by(limit));
+        reasons.extend(broken.cloned().map(Reason::Expected));
         if !facts.ledger.reconciled {
             reasons.push(Reason::NotReconciled);
         }

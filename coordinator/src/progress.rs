@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use voteburst_burst::expect::Stopped;
+
 use crate::conductor::AgentId;
 
 /// Something worth a line.
@@ -94,6 +96,8 @@ pub enum Progress {
         /// Its number.
         agent: AgentId,
     },
+    /// A limit was broken that the scenario says to stop for.
+    Stopped(Stopped),
     /// No further vote begins.
     Draining,
     /// All is in that will come.
@@ -134,6 +138,7 @@ impl fmt::Display for Progress {
                 write!(f, "LOST {agent}, {name}, with {:.2} % of the audience: {why}", share * 100.0)
             }
             Self::AgentBack { agent } => write!(f, "{agent} is there again"),
+            Self::Stopped(stopped) => write!(f, "{stopped}"),
             Self::Draining => write!(f, "draining: no further vote begins"),
             Self::Merging { agents, expected } => write!(f, "merging the last snapshots of {agents} of {expected} agents"),
         }

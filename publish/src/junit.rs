@@ -7,10 +7,10 @@
 use quick_junit::{NonSuccessKind, Property, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 use voteburst_burst::verdict::{Effect, Outcome};
 use voteburst_coordinator::report::compare::Comparison;
-use voteburst_coordinator::report::{ReasonPart, Report};
+use voteburst_coordinator::report::{ReasonPart, Report, ThresholdPart};
 
-/// What makes a run prove nothing, beside limits: each is a case in every file, so that histories of cases have no holes.
-const SOUND: [&str; 6] = ["partial", "agent-lost", "nothing-planned", "local-limits", "not-allowed", "forced"];
+/// What takes a run's pass away, beside limits: each is a case in every file, so that histories of cases have no holes.
+const SOUND: [&str; 7] = ["partial", "stopped", "agent-lost", "nothing-planned", "local-limits", "not-allowed", "forced"];
 
 /// The ways in which the ballot box can disagree with the viewers, as reasons name them.
 const LEDGER: [&str; 6] = ["lost", "duplicated", "phantom", "miscounted", "early", "refused-but-counted"];
@@ -79,7 +79,7 @@ fn thresholds(report: &Report) -> Vec<TestCase> {
     let cases = report.thresholds.iter().map(|threshold| {
         let status = match threshold.holds {
             Some(true) => TestCaseStatus::success(),
-            Some(false) => broken(report, &threshold.code, &threshold.text),
+            Some(false) => broken(about(report, threshold), &threshold.code, &threshold.text),
             None => told(TestCaseStatus::skipped(), "not-measured", &threshold.text),
         };
         let mut case = case(&report.zone, "thresholds", &threshold.name, status);
@@ -97,7 +97,7 @@ fn ledger(report: &Report) -> Vec<TestCase> {
         let text = count.map_or_else(|| "no ballot box was there to tell".to_owned(), |count| format!("{count} votes {code}"));
         let status = match count {
             Some(0) => TestCaseStatus::success(),
-            Some(_) => broken(report, code, &text),
+            Some(_) => broken(named(report, code), code, &text),
             None => told(TestCaseStatus::skipped(), "not-reconciled", &text),
         };
         let mut case = case(&report.zone, "ledger", code, status);
@@ -110,7 +110,11 @@ fn ledger(report: &Report) -> Vec<TestCase> {
 /// A case per thing that would make the run prove nothing.
 fn sound(report: &Report) -> Vec<TestCase> {
     let cases = SOUND.map(|code| {
-        let status = if named(report, code).next().is_some() { broken(report, code, code) } else { TestCaseStatus::success() };
+        let status = if named(report, code).next().is_some() {
+            broken(named(report, code), code, code)
+        } else {
+            TestCaseStatus::success()
+        };
         case(&report.zone, "run", code, status)
     });
     cases.into()
@@ -127,7 +131,7 @@ fn others(report: &Report) -> Vec<TestCase> {
     codes.sort_unstable();
     codes.dedup();
     let cases = codes.into_iter().map(|code| {
-        let mut case = case(&report.zone, "notes", code, broken(report, code, code));
+        let mut case = case(&report.zone, "notes", code, broken(named(report, code), code, code));
         case.set_system_out(in_full(named(report, code)));
         case
     });
@@ -142,9 +146,17 @@ fn in_full<'a>(reasons: impl Iterator<Item = &'a ReasonPart>) -> String {
     reasons.map(|reason| format!("{}\n  {}\n", reason.text, reason.remedy)).collect()
 }
 
-/// What the reasons of a code come to. `otherwise` stands where the verdict names none.
-fn broken(report: &Report, code: &str, otherwise: &str) -> TestCaseStatus {
-    let reasons: Vec<_> = named(report, code).collect();
+/// The reasons that are about a limit: those that name it, else those of its code.
+fn about<'a>(report: &'a Report, threshold: &'a ThresholdPart) -> impl Iterator<Item = &'a ReasonPart> {
+    report.verdict.reasons.iter().filter(move |reason| match &reason.limit {
+        Some(limit) => *limit == threshold.name,
+        None => reason.code == threshold.code,
+    })
+}
+
+/// What these reasons of a code come to. `otherwise` stands where the verdict names none.
+fn broken<'a>(reasons: impl Iterator<Item = &'a ReasonPart>, code: &str, otherwise: &str) -> TestCaseStatus {
+    let reasons: Vec<_> = reasons.collect();
     let kind = match reasons.first().map(|reason| reason.effect) {
         Some(Effect::Note) => return TestCaseStatus::success(),
         Some(Effect::Unknown) => NonSuccessKind::Error,
@@ -185,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_its_own_line_is_a_case_that_fails_for_its_own_reason() {
+        let text = of_run(&fixture::expecting());
+        let cases: Vec<_> =
+            text.split("<testcase ").filter(|case| case.contains("failures &lt; 5") || case.contains("per proxy")).collect();
+        insta::assert_snapshot!(cases.join(""));
+    }
+
+    #[test]
     fn what_was_never_measured_is_skipped_and_never_passed() {
         let text = of_run(&fixture::empty());
         let thresholds = fixture::empty().thresholds.len();
@@ -207,7 +227,7 @@ mod tests {
         let mut report = fixture::report();
         for (code, effect) in [("new-note", Effect::Note), ("new-doubt", Effect::Unknown), ("new-limit", Effect::Fail)] {
             let (text, remedy) = (format!("found {code}"), "mend it".to_owned());
-            report.verdict.reasons.push(ReasonPart { code: code.into(), effect, text, remedy });
+            report.verdict.reasons.push(ReasonPart { code: code.into(), effect, text, remedy, limit: None });
         }
         let text = of_run(&report);
         assert!(text.contains("<error message=\"found new-doubt\" type=\"new-doubt\">"), "{text}");

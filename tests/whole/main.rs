@@ -13,6 +13,7 @@ mod formats;
 mod https;
 mod interrupts;
 mod kit;
+mod limits;
 mod machine;
 mod names;
 mod preflight;

@@ -151,6 +151,20 @@ const MISTAKES: &[Mistake] = &[
         says: &["thresholds.connected_min", "found:  NaN", "a number from 0 to 1"],
     },
     Mistake {
+        what: "a limit on what nobody measures",
+        sound: "connected_min = 0.9",
+        written: "connected_min = 0.9\nlimits = [{ expect = \"respnse.p99 < 250ms per proxy\" }]",
+        at: "respnse",
+        says: &["thresholds.limits[0].expect", "`respnse.p99`, which is not measured", "did you mean `response`?"],
+    },
+    Mistake {
+        what: "a limit where nothing is counted",
+        sound: "connected_min = 0.9",
+        written: "connected_min = 0.9\nlimits = [{ expect = \"response.p99 < 250ms per question\" }]",
+        at: "per question",
+        says: &["found:  response.p99 `per question`", "needed: response.p99 in total (without `per`) or `per proxy`"],
+    },
+    Mistake {
         what: "a trace that does not exist",
         sound: "shape = \"uniform\"",
         written: "shape = \"trace\", file = \"nowhere.txt\"",

@@ -24,6 +24,7 @@ use stage::Stage;
 use template::RequestTemplate;
 
 use crate::cache::CacheModel;
+use crate::expect::Expected;
 use crate::outcome::Failure;
 use crate::phone::{PhoneKind, PhoneModel};
 use crate::schedule::Shape;
@@ -279,6 +280,8 @@ pub struct Thresholds {
     pub stall_max: Duration,
     /// The spread of the agents' starts, above which a run proves nothing.
     pub start_spread_max: Duration,
+    /// Further limits, in the order they are written.
+    pub limits: Vec<Expected>,
 }
 
 /// A scenario as written, before it has a meaning.

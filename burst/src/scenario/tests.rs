@@ -233,3 +233,32 @@ fn the_line_of_a_key_is_known_and_that_of_its_table_when_it_is_absent() {
     assert_eq!(lines, [Some(1), Some(5), Some(3), Some(9), None]);
     assert_eq!(line_of("no [toml", "name"), None);
 }
+
+#[test]
+fn lines_of_limits_are_read_and_travel_and_leave_plans_without_any_as_they_were() {
+    let lines = "start_spread_max = \"100ms\"\n[[thresholds.limits]]\nexpect = \"response.p99 < 400ms per proxy\"\n\
+                 [[thresholds.limits]]\nexpect = \"complaints<0.5%\"\nabort = true\n";
+    let scenario = parse(&with("start_spread_max = \"100ms\" ", lines)).unwrap();
+    let shown: Vec<_> = scenario.thresholds.limits.iter().map(|limit| (limit.expectation.to_string(), limit.abort)).collect();
+    assert_eq!(shown, [("response.p99 < 400ms per proxy".to_owned(), false), ("complaints < 0.5 %".to_owned(), true)]);
+    assert_eq!(parse(&scenario.to_toml()).unwrap(), scenario);
+    assert!(!parse(SHOW).unwrap().to_toml().contains("limits"), "the hash of a plan covers this text");
+}
+
+#[test]
+fn a_line_of_limits_that_makes_no_sense_is_refused_at_its_place() {
+    let cases = [
+        ("expect = \"respnse.p99 < 1s\"", "thresholds.limits[0].expect", "did you mean `response`?"),
+        ("expect = \"accepted >= 9 % per phone\"\nabort = true", "thresholds.limits[0].abort", "remove `abort`"),
+        ("expect = \"skew.total < 2\"\n[[thresholds.limits]]\nexpect = \"skew.total<2\"", "thresholds.limits[1].expect", "twice"),
+        ("expct = \"skew.total < 2\"", "thresholds.limits[0].expct", "did you mean `expect`?"),
+        ("abort = true", "thresholds.limits[0].expect", "the key `expect`"),
+    ];
+    for (lines, key, words) in cases {
+        let text =
+            with("start_spread_max = \"100ms\" ", &format!("start_spread_max = \"100ms\"\n[[thresholds.limits]]\n{lines}\n#"));
+        let problem = parse(&text).expect_err(lines);
+        assert_eq!(problem.key, key, "{problem}");
+        assert!(problem.line > 0 && problem.to_string().contains(words), "{problem}");
+    }
+}

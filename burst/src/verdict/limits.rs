@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Facts;
+use super::{Effect, Facts};
 use crate::scenario::Thresholds;
 
 /// Which side of its limit a figure must stay on.
@@ -17,6 +17,40 @@ pub enum Bound {
     AtLeast,
     /// The limit is the most.
     AtMost,
+    /// The limit is more than the most.
+    Below,
+    /// The limit is less than the least.
+    Above,
+}
+
+impl Bound {
+    /// Whether figures must stay on the lesser side.
+    #[must_use]
+    pub fn is_most(self) -> bool {
+        matches!(self, Self::AtMost | Self::Below)
+    }
+
+    /// Whether a figure is on the good side of a limit.
+    #[must_use]
+    pub fn allows(self, measured: f64, limit: f64) -> bool {
+        match self {
+            Self::AtLeast => measured >= limit,
+            Self::AtMost => measured <= limit,
+            Self::Below => measured < limit,
+            Self::Above => measured > limit,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtLeast => ">=",
+            Self::AtMost => "<=",
+            Self::Below => "<",
+            Self::Above => ">",
+        })
+    }
 }
 
 /// What a figure and its limit count.
@@ -29,17 +63,40 @@ pub enum Unit {
     Ms,
     /// Open connections.
     Connections,
+    /// Votes.
+    Votes,
+    /// Times the even share of a proxy.
+    MaxOverMean,
+}
+
+impl Unit {
+    /// A figure of this unit in words.
+    #[must_use]
+    pub fn in_words(self, figure: f64) -> String {
+        match self {
+            Self::Share => format!("{:.3} %", figure * 100.0),
+            Self::Ms => format!("{figure:.1} ms"),
+            Self::Connections | Self::Votes => format!("{figure:.0}"),
+            Self::MaxOverMean => format!("{figure:.2} × the even share"),
+        }
+    }
 }
 
 /// One limit of a scenario, and whether it held.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// The key under `[thresholds]`.
-    pub name: &'static str,
+    /// The key under `[thresholds]`, or the expectation as it stands in `[[thresholds.limits]]`.
+    pub name: String,
+    /// Where it stands under `[thresholds]`, as a dotted key.
+    pub key: String,
     /// The code of the [`super::Reason`] that a run gets which breaks it.
     pub code: &'static str,
+    /// What breaking it does to the verdict.
+    pub effect: Effect,
     /// What was measured; `None` when there was nothing to measure, or when it lies beyond every bound.
     pub measured: Option<f64>,
+    /// The proxy, question or kind of phone where it was worst, of a limit on each of them.
+    pub at: Option<String>,
     /// Which side of the limit is the good one.
     pub bound: Bound,
     /// The limit.
@@ -54,37 +111,29 @@ impl Limit {
     /// How far the measured figure is from its limit, in the limit's unit: negative beyond it.
     #[must_use]
     pub fn margin(&self) -> Option<f64> {
-        self.measured.map(|measured| match self.bound {
-            Bound::AtLeast => measured - self.limit,
-            Bound::AtMost => self.limit - measured,
-        })
+        self.measured.map(|measured| if self.bound.is_most() { self.limit - measured } else { measured - self.limit })
     }
 
-    fn held(self, measured: Option<f64>) -> Self {
-        let holds = measured.map(|measured| match self.bound {
-            Bound::AtLeast => measured >= self.limit,
-            Bound::AtMost => measured <= self.limit,
-        });
+    pub(crate) fn held(self, measured: Option<f64>) -> Self {
+        let holds = measured.map(|measured| self.bound.allows(measured, self.limit));
         Self { measured, holds, ..self }
     }
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_words = |value: f64| match self.unit {
-            Unit::Share => format!("{:.3} %", value * 100.0),
-            Unit::Ms => format!("{value:.1} ms"),
-            Unit::Connections => format!("{value:.0}"),
-        };
         let measured = match (self.measured, self.holds) {
-            (Some(measured), _) => in_words(measured),
+            (Some(measured), _) => self.unit.in_words(measured),
             (None, Some(_)) => "beyond every bound".to_owned(),
             (None, None) => "nothing".to_owned(),
         };
-        let limit = in_words(self.limit);
+        let limit = self.unit.in_words(self.limit);
+        let at = self.at.as_ref().map_or_else(String::new, |at| format!(" at {at}"));
         match self.bound {
-            Bound::AtLeast => write!(f, "measured {measured}, at least {limit} needed"),
-            Bound::AtMost => write!(f, "measured {measured}, at most {limit} allowed"),
+            Bound::AtLeast => write!(f, "measured {measured}{at}, at least {limit} needed"),
+            Bound::AtMost => write!(f, "measured {measured}{at}, at most {limit} allowed"),
+            Bound::Below => write!(f, "measured {measured}{at}, less than {limit} needed"),
+            Bound::Above => write!(f, "measured {measured}{at}, more than {limit} needed"),
         }
     }
 }
@@ -97,7 +146,18 @@ pub fn limits(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Limit> {
     let share = |part: u64, of: u64| tried.then(|| part as f64 / of.max(1) as f64);
     let of_burst = |measured: Option<f64>| measured.filter(|_| tried);
     let millis = |limit: Duration| limit.as_secs_f64() * 1_000.0;
-    let limit = |name, code, bound, limit, unit| Limit { name, code, measured: None, bound, limit, unit, holds: None };
+    let limit = |name: &str, code, bound, limit, unit| Limit {
+        name: name.into(),
+        key: name.into(),
+        code,
+        effect: if matches!(code, "late" | "stalled" | "unsynchronised") { Effect::Unknown } else { Effect::Fail },
+        measured: None,
+        at: None,
+        bound,
+        limit,
+        unit,
+        holds: None,
+    };
     let mut limits = vec![
         limit("accepted_min", "accepted", Bound::AtLeast, thresholds.accepted_min, Unit::Share)
             .held(share(ledger.accepted, ledger.planned)),
@@ -132,5 +192,6 @@ pub fn limits(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Limit> {
         limit("start_spread_max", "unsynchronised", Bound::AtMost, millis(thresholds.start_spread_max), Unit::Ms)
             .held(facts.start_spread_ms),
     );
+    limits.extend_from_slice(&facts.expected);
     limits
 }

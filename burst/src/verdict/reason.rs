@@ -5,7 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LongestStall;
+use super::{Limit, LongestStall};
+use crate::expect::{self, Stopped};
 
 /// Why a verdict is what it is, or what a reader should know beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,10 @@ pub enum Reason {
     NotReconciled,
     /// Checks that failed before the run, which was forced all the same.
     Forced(String),
+    /// An expectation of the scenario was broken.
+    Expected(Limit),
+    /// The burst was drained before its end, because an expectation was broken.
+    Stopped(Stopped),
 }
 
 /// What a reason does to the verdict.
@@ -85,6 +90,8 @@ impl Reason {
             | Self::NothingPlanned
             | Self::Forced(_) => Effect::Unknown,
             Self::NotReconciled | Self::ProxiesByDns(_) => Effect::Note,
+            Self::Expected(limit) => limit.effect,
+            Self::Stopped(stopped) => stopped.effect,
         }
     }
 
@@ -110,6 +117,18 @@ impl Reason {
             Self::NothingPlanned => "nothing-planned",
             Self::NotReconciled => "not-reconciled",
             Self::Forced(_) => "forced",
+            Self::Expected(_) => expect::CODE,
+            Self::Stopped(_) => "stopped",
+        }
+    }
+
+    /// The name of the limit that it is about, where several limits share one code.
+    #[must_use]
+    pub fn limit(&self) -> Option<&str> {
+        match self {
+            Self::Expected(limit) => Some(&limit.name),
+            Self::Stopped(stopped) => Some(&stopped.limit),
+            _ => None,
         }
     }
 
@@ -149,6 +168,15 @@ impl Reason {
             Self::NothingPlanned => "raise audience.viewers or the questions' turnout",
             Self::NotReconciled => "rehearse on a [stage], or compare the backend's tally with `votes.accepted` by hand",
             Self::Forced(_) => "put right what the checks name",
+            Self::Expected(limit) if limit.effect == Effect::Unknown => {
+                "use more agents or machines, or fewer viewers per agent; stop other work on them"
+            }
+            Self::Expected(_) => {
+                "look at that measure over time and by proxy in the report, or correct the line in thresholds.limits"
+            }
+            Self::Stopped(_) => {
+                "votes not cast any more count as not accepted; leave `abort` out to play the burst to its end all the same"
+            }
         }
     }
 }
@@ -208,6 +236,8 @@ impl fmt::Display for Reason {
                 write!(f, "no ballot box to reconcile with: lost, doubled and invented votes would not be seen")
             }
             Self::Forced(checks) => write!(f, "forced past failed checks: {checks}"),
+            Self::Expected(limit) => write!(f, "`{}` was broken: {limit}", limit.name),
+            Self::Stopped(stopped) => write!(f, "{stopped}"),
         }
     }
 }

@@ -40,6 +40,8 @@ fn sound(ledger: &Ledger) -> Facts<'_> {
         proxies_by_dns: None,
         lost: Vec::new(),
         partial: None,
+        stopped: None,
+        expected: Vec::new(),
         forced: None,
     }
 }
@@ -218,4 +220,44 @@ fn a_late_generator_says_how_many_viewers_it_carries_where_that_can_be_told() {
     let late = |carries| Reason::Late(140.04, 100.0, carries).to_string();
     assert_eq!(late(None), "the generator was late: lateness p99 140.0 ms, at most 100 ms");
     assert!(late(Some(12_000)).ends_with("; about 12000 viewers of such a plan are what it carries in time"));
+}
+
+#[test]
+fn a_broken_line_of_the_scenario_fails_a_sound_run_and_a_late_generator_makes_it_unknown() {
+    let broken = |line: &str| {
+        let expectation = crate::expect::Expectation::parse(line).unwrap();
+        let limit = Limit {
+            name: line.into(),
+            key: "limits[0].expect".into(),
+            code: crate::expect::CODE,
+            effect: expectation.effect(),
+            measured: Some(300.0),
+            at: Some("127.0.0.2".into()),
+            bound: Bound::Below,
+            limit: expectation.limit(),
+            unit: Unit::Ms,
+            holds: Some(false),
+        };
+        Facts { expected: vec![limit], ..sound(Box::leak(Box::new(clean()))) }
+    };
+    let target = broken("response.p99 < 250ms per proxy");
+    assert_eq!(judged(&target), (Outcome::Fail, vec!["expect"]));
+    assert_eq!(judged(&broken("lateness.p99 < 2ms")), (Outcome::Unknown, vec!["expect"]));
+    let verdict = Verdict::judge(&target, &thresholds());
+    assert_eq!(
+        verdict.reasons[0].to_string(),
+        "`response.p99 < 250ms per proxy` was broken: measured 300.0 ms at 127.0.0.2, less than 250.0 ms needed"
+    );
+    assert_eq!(verdict.reasons[0].limit(), Some("response.p99 < 250ms per proxy"));
+    assert_eq!(limits(&target, &thresholds()).last().map(|limit| limit.name.as_str()), Some("response.p99 < 250ms per proxy"));
+}
+
+#[test]
+fn a_stopped_burst_fails_and_says_when_and_why_but_not_when_the_generator_was_at_fault() {
+    let stopped = |effect| Stopped { limit: "failures < 5 %".into(), effect, t_s: 7.0, measured: "12 %".into() };
+    let ledger = clean();
+    let target = Facts { stopped: Some(stopped(Effect::Fail)), ..sound(&ledger) };
+    assert_eq!(judged(&target), (Outcome::Fail, vec!["stopped"]));
+    assert_eq!(judged(&Facts { lateness_p99_ms: Some(900.0), ..target }).0, Outcome::Unknown);
+    assert_eq!(judged(&Facts { stopped: Some(stopped(Effect::Unknown)), ..sound(&ledger) }).0, Outcome::Unknown);
 }

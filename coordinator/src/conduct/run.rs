@@ -1,5 +1,6 @@
 //! The run itself: what comes in is translated for the conductor, what that commands is carried out.
 
+mod guard;
 mod live;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use voteburst_proto::convert::{Heard, Sealed};
 use voteburst_proto::message::{Check, CheckStatus, Join, Share, Welcome};
 use voteburst_proto::{FromAgent, FromCoordinator};
 
+use self::guard::Guard;
 use super::{Conducted, Setup};
 use crate::clock::Clock;
 use crate::collect::{Askers, Collection, Expected};
@@ -51,6 +53,7 @@ pub(super) struct Run {
     /// How it ended; `None` while it goes on.
     pub(super) ended: Option<Ended>,
     live: Option<Outlet>,
+    guard: Option<Guard>,
 }
 
 impl Run {
@@ -65,6 +68,8 @@ impl Run {
         let parts: Vec<_> = setup.plan.shares(setup.agents).into_iter().map(part).collect();
         sum_up(&mut planned_by);
         let expected = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let fronts = setup.live.as_ref().map(|watch| watch.fronts.clone()).unwrap_or_default();
+        let guard = Guard::new(&setup.plan, fronts);
         let live = setup.live.take().map(|watch| Outlet::new(watch, live::fixed(&setup, expected, &planned_by)));
         Self {
             clock,
@@ -82,6 +87,7 @@ impl Run {
             shown_second: None,
             ended: None,
             live,
+            guard,
         }
     }
 
@@ -280,6 +286,7 @@ impl Run {
 
     pub(super) fn tick(&mut self) {
         self.tell_conductor(Event::Tick);
+        self.watch_limits();
         self.show_live();
         let from = match self.conductor.phase() {
             Phase::Doors => self.conductor.doors_at(),

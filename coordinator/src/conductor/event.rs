@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use voteburst_burst::clock::{FleetTime, Offset};
+use voteburst_burst::expect::Stopped;
 
 /// An agent of one run, numbered in the order of joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub enum Event {
     Lost(AgentId, String),
     /// Somebody wants the run to end.
     Interrupt,
+    /// A limit that stops the burst was broken.
+    Broken(Stopped),
     /// Time went by.
     Tick,
 }
@@ -56,13 +59,13 @@ impl Event {
             | Self::Ready(agent, _)
             | Self::Armed(agent, _)
             | Self::Snapshot(agent, _) => Some(*agent),
-            Self::Failed(..) | Self::Lost(..) | Self::Interrupt | Self::Tick => None,
+            Self::Failed(..) | Self::Lost(..) | Self::Interrupt | Self::Broken(_) | Self::Tick => None,
         }
     }
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Say this to an agent.
     Tell(AgentId, Order),
@@ -178,7 +181,7 @@ impl fmt::Display for Phase {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "how")]
 pub enum Ended {
     /// It ran to its end. Agents may have been lost on the way; their records say so.
@@ -188,6 +191,8 @@ pub enum Ended {
         /// Why, in words.
         reason: String,
     },
+    /// The burst began and was drained before its end, because a limit was broken that the scenario says to stop for.
+    Stopped(Stopped),
     /// Nothing was fired.
     Aborted {
         /// Why, in words.

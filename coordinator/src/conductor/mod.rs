@@ -62,7 +62,8 @@ pub struct Conductor {
     phases: Vec<(Phase, FleetTime)>,
     doors_at: Option<FleetTime>,
     t0: Option<FleetTime>,
-    cut_short: Option<String>,
+    /// How it will have ended, when not by itself.
+    cut_short: Option<Ended>,
 }
 
 impl Conductor {
@@ -167,7 +168,9 @@ impl Conductor {
             Event::Failed(agent, why) => self.lose(now, agent, why, true, &mut todo),
             Event::Lost(agent, why) => self.lose(now, agent, why, false, &mut todo),
             Event::Interrupt => self.interrupt(now, &mut todo),
-            Event::Rejoined(_) | Event::Snapshot(_, false) | Event::Tick => {}
+            // Only a burst can be stopped for what it does; a drain that is under way has its reason.
+            Event::Broken(stopped) if self.phase() == Phase::Burst => self.drain(now, Ended::Stopped(stopped), &mut todo),
+            Event::Broken(_) | Event::Rejoined(_) | Event::Snapshot(_, false) | Event::Tick => {}
         }
         self.find_silent(now, &mut todo);
         self.advance(now, &mut todo);
@@ -293,14 +296,14 @@ impl Conductor {
             return self.abort(now, format!("interrupted while {}", self.phase().doing()), todo);
         }
         if self.cut_short.is_some() || self.phase() == Phase::Draining {
-            self.cut_short.get_or_insert_with(|| format!("interrupted while {}", Phase::Draining.doing()));
+            self.cut_short.get_or_insert_with(|| interrupted(Phase::Draining));
             return self.finish(now, todo);
         }
-        self.drain(now, format!("interrupted while {}", self.phase().doing()), todo);
+        self.drain(now, interrupted(self.phase()), todo);
     }
 
-    fn drain(&mut self, now: FleetTime, reason: String, todo: &mut Vec<Command>) {
-        self.cut_short = Some(reason);
+    fn drain(&mut self, now: FleetTime, ended: Ended, todo: &mut Vec<Command>) {
+        self.cut_short = Some(ended);
         self.tell_all(&Order::Drain, todo);
         self.enter(Phase::Draining, now, todo);
     }
@@ -316,8 +319,7 @@ impl Conductor {
         let late = self.behind(Step::Finished).into_iter();
         todo.extend(late.map(|agent| Command::Tell(agent, Order::Abort("the run is over".to_owned()))));
         self.enter(Phase::Done, now, todo);
-        let ended = self.cut_short.clone().map_or(Ended::Complete, |reason| Ended::Partial { reason });
-        todo.push(Command::Finish(ended));
+        todo.push(Command::Finish(self.cut_short.clone().unwrap_or(Ended::Complete)));
     }
 
     fn advance(&mut self, now: FleetTime, todo: &mut Vec<Command>) {
@@ -382,7 +384,7 @@ impl Conductor {
         let (phase, since) = self.phases.last().copied().unwrap_or((Phase::Burst, now));
         if phase == Phase::Burst && burst_over {
             let reason = format!("{} still voting {} s after T0", names(&still), self.timings.burst.as_secs_f32());
-            self.drain(now, reason, todo);
+            self.drain(now, Ended::Partial { reason }, todo);
         } else if phase == Phase::Draining && now > since.after(self.timings.drain) {
             for agent in still {
                 self.lose(
@@ -418,6 +420,10 @@ impl Conductor {
     fn behind(&self, step: Step) -> Vec<AgentId> {
         self.members.iter().filter(|(_, member)| member.step < step && !gone(member)).map(|(agent, _)| *agent).collect()
     }
+}
+
+fn interrupted(phase: Phase) -> Ended {
+    Ended::Partial { reason: format!("interrupted while {}", phase.doing()) }
 }
 
 fn gone(member: &Member) -> bool {

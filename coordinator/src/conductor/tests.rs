@@ -1,5 +1,8 @@
 //! Each test is a script: what happens when, and what the conductor does about it.
 
+use voteburst_burst::expect::Stopped;
+use voteburst_burst::verdict::Effect;
+
 use super::*;
 
 const HASH: &str = "abcdef0123456789";
@@ -386,4 +389,38 @@ fn last_snapshots_before_the_commit_mean_nothing() {
     let mut script = Script::new();
     script.until_doors().all(|agent| Event::Snapshot(agent, true));
     assert_eq!((script.conductor.phase(), script.was_told(A, |order| *order == Order::Bye)), (Phase::Doors, 0));
+}
+
+fn broken() -> Stopped {
+    Stopped { limit: "failures < 5 %".into(), effect: Effect::Fail, t_s: 2.0, measured: "12.000 %".into() }
+}
+
+#[test]
+fn a_broken_limit_drains_the_burst_and_keeps_what_is_there() {
+    let mut script = Script::new();
+    script.until_burst().event(Event::Broken(broken()));
+    assert_eq!(script.conductor.phase(), Phase::Draining);
+    assert_eq!(ALL.map(|agent| script.was_told(agent, |order| *order == Order::Drain)), [1; 3]);
+    // A second look, or a hand at the keyboard, does not take the reason away.
+    script.event(Event::Broken(Stopped { limit: "other".into(), ..broken() }));
+    script.all(|agent| Event::Snapshot(agent, true));
+    assert_eq!(script.ended(), Some(&Ended::Stopped(broken())));
+}
+
+#[test]
+fn an_interrupt_while_a_stopped_burst_drains_ends_it_at_once_with_the_first_reason() {
+    let mut script = Script::new();
+    script.until_burst().event(Event::Broken(broken())).event(Event::Interrupt);
+    assert_eq!(script.ended(), Some(&Ended::Stopped(broken())));
+}
+
+#[test]
+fn a_limit_that_breaks_outside_of_the_burst_stops_nothing() {
+    let mut script = Script::new();
+    script.until_commit().event(Event::Broken(broken()));
+    assert_eq!((script.conductor.phase(), script.ended()), (Phase::Committed, None));
+    let mut script = Script::new();
+    script.until_burst().event(Event::Interrupt).event(Event::Broken(broken()));
+    script.all(|agent| Event::Snapshot(agent, true));
+    assert!(matches!(script.ended(), Some(Ended::Partial { .. })), "{:?}", script.ended());
 }

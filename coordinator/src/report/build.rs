@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use voteburst_burst::expect::{self, Accounts, Seen, Stopped};
 use voteburst_burst::generator::Watched;
 use voteburst_burst::ledger::Ledger;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
 use voteburst_burst::tally::{LateSeconds, Latency, ProxyTally, Second, Tally};
-use voteburst_burst::verdict::{self, Facts, Reason, Verdict};
+use voteburst_burst::verdict::{self, Facts, Limit, Reason, Verdict};
 
 use crate::record::ZoneSeen;
 
@@ -79,6 +80,8 @@ pub struct Findings<'a> {
     pub tally: &'a Tally,
     /// The account of votes.
     pub ledger: Ledger,
+    /// The same by question and by kind of phone.
+    pub accounts: Accounts,
     /// Every proxy the zone can name; those that got nothing count in the skew. Empty when unknown.
     pub fronts: &'a [IpAddr],
     /// What the stage's proxies counted themselves.
@@ -93,8 +96,10 @@ pub struct Findings<'a> {
     pub agents: Vec<AgentFacts>,
     /// Spread of the agents' first sends and what their clocks may add, in nanoseconds.
     pub start_ns: Option<(u64, u64)>,
-    /// Why the run ended early, if it did.
+    /// Why the run ended early, if it did for another reason than the next.
     pub partial: Option<String>,
+    /// The expectation that stopped the burst.
+    pub stopped: Option<Stopped>,
     /// Checks that failed before a forced run.
     pub forced: Option<String>,
 }
@@ -196,12 +201,33 @@ fn judge(
             })
             .collect(),
         partial: findings.partial.clone(),
+        stopped: findings.stopped.clone(),
+        expected: expected(findings, proxies, total, connected),
         forced: findings.forced.clone(),
     };
     let thresholds = &findings.plan.scenario.thresholds;
     let told = verdict::limits(&facts, thresholds).iter().map(ThresholdPart::from).collect();
     let verdict = Verdict::judge(&facts, thresholds);
     (VerdictPart { outcome: verdict.outcome, reasons: verdict.reasons.iter().map(reason).collect() }, told)
+}
+
+/// The scenario's expectations, held against what was seen.
+fn expected(findings: &Findings<'_>, proxies: &[(IpAddr, ProxyTally)], total: &ProxyTally, connected: Option<f64>) -> Vec<Limit> {
+    let proxies: Vec<_> = proxies.iter().map(|(address, tally)| (*address, tally)).collect();
+    // Where nothing was fired no limit was tried.
+    let tried = findings.t0_second.is_some() && findings.ledger.planned > findings.ledger.never_sent;
+    let seen = Seen {
+        scenario: &findings.plan.scenario,
+        proxies: &proxies,
+        total,
+        lookups: &findings.tally.lookups,
+        t0_second: findings.t0_second.unwrap_or(0),
+        votes: tried.then(|| expect::Votes::of(&findings.ledger)),
+        connected,
+        ledger: Some(&findings.ledger),
+        accounts: Some(&findings.accounts),
+    };
+    expect::limits(&findings.plan.scenario.thresholds.limits, &seen, findings.stopped.as_ref())
 }
 
 /// The response time within which 99 % of *planned* votes were accepted; `None` when fewer ever were. Taken over accepted
@@ -213,7 +239,13 @@ fn response_p99_ms(ledger: &Ledger, response: &Latency) -> Option<f64> {
 }
 
 fn reason(reason: &Reason) -> ReasonPart {
-    ReasonPart { code: reason.code().into(), effect: reason.effect(), text: reason.to_string(), remedy: reason.remedy().into() }
+    ReasonPart {
+        code: reason.code().into(),
+        effect: reason.effect(),
+        text: reason.to_string(),
+        remedy: reason.remedy().into(),
+        limit: reason.limit().map(Into::into),
+    }
 }
 
 fn plan_part(plan: &Plan) -> PlanPart {

@@ -29,19 +29,22 @@ impl Report {
         let record = &evidence.record;
         let stage = record.stage.clone().and_then(|notes| serde_json::from_value::<StageNotes>(notes).ok()).unwrap_or_default();
         let fronts: Vec<IpAddr> = stage.fronts.keys().chain(&record.fronts).copied().collect();
-        let (aborted, partial) = match &record.ended {
-            Ended::Complete => (false, None),
-            Ended::Partial { reason } => (false, Some(reason.clone())),
-            Ended::Aborted { reason } => (true, Some(format!("nothing was fired: {reason}"))),
+        let (aborted, partial, stopped) = match &record.ended {
+            Ended::Complete => (false, None, None),
+            Ended::Partial { reason } => (false, Some(reason.clone()), None),
+            Ended::Stopped(stopped) => (false, None, Some(stopped.clone())),
+            Ended::Aborted { reason } => (true, Some(format!("nothing was fired: {reason}")), None),
         };
         let heads = evidence.snapshots.iter().map(|snapshot| (snapshot.agent, snapshot.head().watched));
         let mut watched: BTreeMap<u32, Watched> = heads.filter_map(|(agent, watched)| Some((agent, watched?))).collect();
         let shares = if aborted { never_sent(evidence) } else { evidence.shares() };
+        let (ledger, accounts) = Ledger::with_accounts(&evidence.plan, &shares, evidence.ballots.as_deref());
         Self::of(&Findings {
             plan: &evidence.plan,
             started: &record.started,
             tally: evidence.tally(),
-            ledger: Ledger::reconcile(&evidence.plan, &shares, evidence.ballots.as_deref()),
+            ledger,
+            accounts,
             fronts: &fronts,
             stage: &stage.fronts,
             zone_seen: record.zone_seen.as_ref(),
@@ -50,6 +53,7 @@ impl Report {
             agents: record.agents.iter().map(|agent| facts(agent, watched.remove(&agent.id), aborted)).collect(),
             start_ns: (record.start.agents > 0).then_some((record.start.spread_ns, record.start.bound_ns)),
             partial,
+            stopped,
             forced: (!record.forced.is_empty()).then(|| record.forced.join("; ")),
         })
     }

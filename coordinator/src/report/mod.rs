@@ -100,6 +100,9 @@ pub struct ReasonPart {
     pub text: String,
     /// What to do about it.
     pub remedy: String,
+    /// The `name` of the limit that it is about, where several share a code; `null` otherwise.
+    #[serde(default)]
+    pub limit: Option<String>,
 }
 
 /// What was planned.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use voteburst_burst::verdict::{Effect, Outcome};
 
-use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, dns, forecast, generator};
+use super::{Proxy, Quantiles, ReasonPart, Report, VerdictPart, dns, forecast, generator, thresholds};
 
 /// How many columns the timeline may take.
 const TIMELINE_COLUMNS: usize = 80;
@@ -33,6 +33,7 @@ pub fn render(report: &Report) -> String {
         line(&mut out, &format!("{question}: {}", counts.join(" · ")));
     }
     verdict(&mut out, &report.verdict);
+    thresholds::render(&mut out, report);
     votes(&mut out, report);
     latency(&mut out, report);
     skew(&mut out, report);

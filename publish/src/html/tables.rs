@@ -56,10 +56,11 @@ fn limits(report: &Report) -> String {
     let row = |threshold: &ThresholdPart| {
         let holds = threshold.holds.map_or("not known", |holds| if holds { "✓ holds" } else { "✗ broken" });
         let figure = |figure: Option<f64>| figure.map_or_else(|| NOTHING.into(), |figure| in_unit(figure, threshold.unit));
+        let at = threshold.at.as_ref().map_or_else(String::new, |at| format!(" at {at}"));
         vec![
             threshold.name.clone(),
             holds.into(),
-            figure(threshold.measured),
+            figure(threshold.measured) + &at,
             figure(Some(threshold.limit)),
             figure(threshold.margin),
         ]
@@ -71,7 +72,8 @@ fn in_unit(figure: f64, unit: Unit) -> String {
     match unit {
         Unit::Share => format!("{:.3} %", figure * 100.0),
         Unit::Ms => format!("{} ms", millis(Some(figure))),
-        Unit::Connections => format!("{figure:.0}"),
+        Unit::Connections | Unit::Votes => format!("{figure:.0}"),
+        Unit::MaxOverMean => format!("{figure:.2} ×"),
     }
 }
 

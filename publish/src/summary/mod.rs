@@ -175,6 +175,14 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_their_own_lines_stand_with_the_others() {
+        let text = of_run(&fixture::expecting());
+        let lines: Vec<_> =
+            text.lines().filter(|line| ["400ms", "< 5 %", "repeated"].iter().any(|word| line.contains(word))).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
     fn what_others_wrote_shows_as_text() {
         insta::assert_snapshot!(of_run(&fixture::hostile()));
     }

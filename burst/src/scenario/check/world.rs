@@ -1,8 +1,12 @@
 //! Agents, thresholds and the stage.
 
 use super::*;
+use crate::expect::{ExpectProblem, Expectation, Expected};
 use crate::scenario::sources::{self, MOST_SOURCES, SourceProblem};
 use crate::scenario::stage::ZoneChange;
+
+/// The most entries of `[[thresholds.limits]]`: each is looked at every second of a burst that it may stop.
+const MOST_LIMITS: usize = 100;
 
 /// The longest chain of aliases (unbound follows 11 links by default, `max-query-restarts`).
 const MOST_ALIASES: usize = 8;
@@ -70,7 +74,36 @@ impl Check<'_> {
             lateness_p99_max: time("lateness_p99_max", words.lateness_p99_max)?,
             stall_max: time("stall_max", words.stall_max)?,
             start_spread_max: time("start_spread_max", words.start_spread_max)?,
+            limits: self.limits(&words.limits)?,
         })
+    }
+
+    fn limits(&self, written: &[words::Expect]) -> Checked<Vec<Expected>> {
+        if written.len() > MOST_LIMITS {
+            let (found, needed) = (format!("{} entries", written.len()), format!("at most {MOST_LIMITS}"));
+            return Err(self.places.problem("thresholds.limits", found, needed, "say the same with fewer, such as `per proxy`"));
+        }
+        let mut all: Vec<Expected> = Vec::new();
+        for (index, words::Expect { expect, abort }) in written.iter().enumerate() {
+            let key = format!("thresholds.limits[{index}]");
+            let refused = |key: &str, problem: ExpectProblem| {
+                self.places.problem(&format!("{key}.expect"), problem.found, problem.needed, problem.fix)
+            };
+            let expectation = Expectation::parse(expect).map_err(|problem| refused(&key, problem))?;
+            if all.iter().any(|known| known.expectation == expectation) {
+                let found = format!("`{expectation}` twice");
+                return Err(self.places.problem(&format!("{key}.expect"), found, "each limit once", "remove one of them"));
+            }
+            if *abort && !expectation.known_in_burst() {
+                let found = format!("true for `{expectation}`");
+                let needed = "a measure that is known while the burst is on: agents tell what became of each vote when it is over, \
+                              and the ballot box is held against that afterwards";
+                let fix = "remove `abort`, or abort on `complaints`, `accepted` or `failures` in total";
+                return Err(self.places.problem(&format!("{key}.abort"), found, needed, fix));
+            }
+            all.push(Expected { expectation, abort: *abort });
+        }
+        Ok(all)
     }
 
     pub(super) fn stage(&self, words: &words::Stage) -> Checked<Stage> {

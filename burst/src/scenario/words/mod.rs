@@ -185,6 +185,17 @@ pub(in crate::scenario) struct Thresholds {
     pub(in crate::scenario) lateness_p99_max: Time,
     pub(in crate::scenario) stall_max: Time,
     pub(in crate::scenario) start_spread_max: Time,
+    // Left out when empty, so that plans of scenarios without any keep their hash.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::scenario) limits: Vec<Expect>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::scenario) struct Expect {
+    pub(in crate::scenario) expect: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::scenario) abort: bool,
 }
 
 impl Default for Thresholds {
@@ -199,6 +210,7 @@ impl Default for Thresholds {
             lateness_p99_max: Time::millis(100),
             stall_max: Time::millis(250),
             start_spread_max: Time::millis(100),
+            limits: Vec::new(),
         }
     }
 }
