@@ -39,6 +39,8 @@ pub struct ShareReport {
     pub fates: Option<Vec<Fate>>,
     /// Votes accepted by its last snapshot: all that is known of a lost agent.
     pub accepted_seen: u64,
+    /// How far its clock may be off, in nanoseconds: so much too soon it may have sent a vote that it meant to send in time.
+    pub clock_bound_ns: i64,
 }
 
 /// The account of every planned vote.
@@ -68,7 +70,7 @@ pub struct Ledger {
     pub miscounted: Option<u64>,
     /// Counted after the window and its grace.
     pub late: Option<u64>,
-    /// Counted before the question opened.
+    /// Counted before the question opened, by more than the clock of the viewer's agent may be off.
     pub early: Option<u64>,
     /// Refused, and counted all the same.
     pub refused_but_counted: Option<u64>,
@@ -108,7 +110,7 @@ impl Ledger {
             for (index, ticket) in tickets.iter().enumerate() {
                 let ballot = counted.as_mut().and_then(|counted| counted.remove(&u64::from(ticket.number)));
                 let fate = fates.map(|fates| fates[index]);
-                let in_time = ledger.enter(plan, ticket, fate, ballot);
+                let in_time = ledger.enter(plan, ticket, fate, ballot, share.clock_bound_ns);
                 if let Some(fate) = fate {
                     viewers.entry(ticket.viewer).or_default().push((ticket.question, fate == Fate::Accepted, in_time));
                 }
@@ -148,7 +150,7 @@ impl Ledger {
     }
 
     /// Enters one ticket; tells whether its vote stands within the window.
-    fn enter(&mut self, plan: &Plan, ticket: &Ticket, fate: Option<Fate>, ballot: Option<Ballot>) -> bool {
+    fn enter(&mut self, plan: &Plan, ticket: &Ticket, fate: Option<Fate>, ballot: Option<Ballot>, clock_ns: i64) -> bool {
         match fate {
             Some(Fate::Accepted) => self.accepted += 1,
             Some(Fate::Refused) => self.refused += 1,
@@ -165,7 +167,8 @@ impl Ledger {
         };
         let question = &plan.scenario.questions[usize::from(ticket.question)];
         let after = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-        let early = ballot.first_counted_ns < after(question.opens_at);
+        // An early vote fails a run whatever else is true, so the agent's own clock must not be what made it early.
+        let early = ballot.first_counted_ns.saturating_add(clock_ns) < after(question.opens_at);
         let late = ballot.first_counted_ns >= after(question.opens_at + question.window + question.grace);
         let right = (ballot.question, ballot.choice) == (ticket.question, ticket.choice);
         add(&mut self.duplicated, ballot.counted > 1);
@@ -196,6 +199,7 @@ mod tests {
         tickets: Vec<Ticket>,
         fates: Vec<Fate>,
         ballots: Vec<Ballot>,
+        clock_bound_ns: i64,
     }
 
     impl Show {
@@ -212,11 +216,22 @@ mod tests {
                 first_counted_ns: i64::try_from(ticket.planned_ns).unwrap() + 1_000,
             });
             let (fates, ballots) = (vec![Fate::Accepted; tickets.len()], ballots.collect());
-            Self { plan, tickets, fates, ballots }
+            Self { plan, tickets, fates, ballots, clock_bound_ns: 0 }
+        }
+
+        /// When the question of this ticket opens, after T0.
+        fn opens_at_ns(&self, ticket: usize) -> i64 {
+            let question = &self.plan.scenario.questions[usize::from(self.tickets[ticket].question)];
+            i64::try_from(question.opens_at.as_nanos()).unwrap()
         }
 
         fn ledger(&self) -> Ledger {
-            let share = ShareReport { viewers: 0..50, fates: Some(self.fates.clone()), accepted_seen: 0 };
+            let share = ShareReport {
+                viewers: 0..50,
+                fates: Some(self.fates.clone()),
+                accepted_seen: 0,
+                clock_bound_ns: self.clock_bound_ns,
+            };
             Ledger::reconcile(&self.plan, &[share], Some(&self.ballots))
         }
     }
@@ -272,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_is_early_only_by_more_than_its_agents_clock_may_be_off() {
+        for (before_ns, early) in [(0, 0), (200_000, 0), (200_001, 1)] {
+            let mut show = Show { clock_bound_ns: 200_000, ..Show::new() };
+            show.ballots[3].first_counted_ns = show.opens_at_ns(3) - before_ns;
+            assert_eq!((show.ledger().early, show.ledger().complaints), (Some(early), early), "{before_ns} ns too soon");
+        }
+    }
+
+    #[test]
     fn an_unknown_vote_is_recovered_when_counted_and_no_fault_when_not() {
         let mut show = Show::new();
         show.fates[3] = Fate::Unknown;
@@ -293,8 +317,13 @@ mod tests {
         let show = Show::new();
         let here = show.plan.tickets_of(&(0..30)).len();
         let shares = [
-            ShareReport { viewers: 0..30, fates: Some(vec![Fate::Accepted; here]), accepted_seen: here as u64 },
-            ShareReport { viewers: 30..50, fates: None, accepted_seen: 7 },
+            ShareReport {
+                viewers: 0..30,
+                fates: Some(vec![Fate::Accepted; here]),
+                accepted_seen: here as u64,
+                clock_bound_ns: 0,
+            },
+            ShareReport { viewers: 30..50, fates: None, accepted_seen: 7, clock_bound_ns: 0 },
         ];
         let ledger = Ledger::reconcile(&show.plan, &shares, Some(&show.ballots));
         assert_eq!(ledger.accepted, here as u64 + 7);
@@ -307,7 +336,7 @@ mod tests {
         let show = Show::new();
         let mut fates = show.fates.clone();
         fates[0] = Fate::Refused;
-        let share = ShareReport { viewers: 0..50, fates: Some(fates), accepted_seen: 0 };
+        let share = ShareReport { viewers: 0..50, fates: Some(fates), accepted_seen: 0, clock_bound_ns: 0 };
         let ledger = Ledger::reconcile(&show.plan, &[share], None);
         assert_eq!((ledger.reconciled, ledger.lost, ledger.complaints), (false, None, 1));
     }

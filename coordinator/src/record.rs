@@ -255,6 +255,7 @@ pub fn share_reports(agents: &[AgentRecord], snapshots: &[Sealed]) -> Vec<ShareR
                 viewers: agent.viewers.clone(),
                 fates: snapshot.filter(|snapshot| snapshot.last).map(|snapshot| snapshot.fates()),
                 accepted_seen: snapshot.map_or(0, |snapshot| snapshot.counts.accepted),
+                clock_bound_ns: agent.bound_ns.unwrap_or(0),
             }
         })
         .collect()

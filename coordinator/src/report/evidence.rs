@@ -74,7 +74,7 @@ fn caches(carriers: Option<&serde_json::Value>) -> BTreeMap<u16, CacheFacts> {
 fn never_sent(evidence: &Evidence) -> Vec<ShareReport> {
     let viewers = 0..evidence.plan.scenario.audience.viewers;
     let fates = vec![Fate::NeverSent; evidence.plan.tickets as usize];
-    vec![ShareReport { viewers, fates: Some(fates), accepted_seen: 0 }]
+    vec![ShareReport { viewers, fates: Some(fates), accepted_seen: 0, clock_bound_ns: 0 }]
 }
 
 fn facts(agent: &AgentRecord, watched: Option<Watched>, aborted: bool) -> AgentFacts {
