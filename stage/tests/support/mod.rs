@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 use voteburst_burst::ballot::BallotId;
 use voteburst_burst::scenario::stage::{BallotRule, ServiceTime};
 use voteburst_stage::ballot::{BallotRecord, Question};
@@ -49,22 +50,86 @@ pub struct Worker {
     reports: Lines<BufReader<DuplexStream>>,
     thread: std::thread::JoinHandle<Result<(), WorkerError>>,
     pub listening: Vec<SocketAddr>,
+    steps: Steps,
 }
+
+/// Steps of a worker's clock, each answered when it was taken.
+type Taken = mpsc::UnboundedReceiver<(Duration, oneshot::Sender<()>)>;
+type Steps = mpsc::UnboundedSender<(Duration, oneshot::Sender<()>)>;
 
 impl Worker {
     /// Starts a worker that has not been told anything.
     pub fn start() -> Self {
+        Self::start_with(async |input, output, _| worker::run(input, output).await)
+    }
+
+    /// The same with a clock that stands still but for [`Self::advance`]: however slow the machine is, no time is over
+    /// before the test says so.
+    fn start_standing_still() -> Self {
+        Self::start_with(async |input, output, mut steps| {
+            tokio::time::pause();
+            // While such a task is under way the runtime does not move its clock by itself; it ends when `release` is dropped.
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let held = tokio::task::spawn_blocking(move || released.recv());
+            let step = async {
+                while let Some((by, taken)) = steps.recv().await {
+                    tokio::time::advance(by).await;
+                    // Whoever was woken acts before the test goes on.
+                    for _ in 0..100 {
+                        tokio::task::yield_now().await;
+                    }
+                    let _ = taken.send(());
+                }
+                std::future::pending().await
+            };
+            let ended = tokio::select! {
+                ended = worker::run(input, output) => ended,
+                ended = step => ended,
+            };
+            drop(release);
+            held.await.unwrap().unwrap_err();
+            ended
+        })
+    }
+
+    fn start_with<Run>(run: Run) -> Self
+    where
+        Run: AsyncFnOnce(DuplexStream, DuplexStream, Taken) -> Result<(), WorkerError> + Send + 'static,
+    {
         let (commands, input) = tokio::io::duplex(1 << 16);
         let (output, reports) = tokio::io::duplex(1 << 16);
+        let (steps, taken) = mpsc::unbounded_channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(worker::run(input, output))
+            runtime.block_on(run(input, output, taken))
         });
-        Self { commands, reports: BufReader::new(reports).lines(), thread, listening: Vec::new() }
+        Self { commands, reports: BufReader::new(reports).lines(), thread, listening: Vec::new(), steps }
     }
 
     pub async fn open(spec: WorkerSpec) -> Self {
-        let mut worker = Self::start();
+        Self::start().opened(spec).await
+    }
+
+    /// Opens one whose clock moves by [`Self::advance`] alone.
+    pub async fn open_standing_still(spec: WorkerSpec) -> Self {
+        Self::start_standing_still().opened(spec).await
+    }
+
+    /// Moves the clock of a worker that stands still. Timers have steps of a millisecond: two more make sure that one which ends
+    /// with this time has rung.
+    pub async fn advance(&self, by: Duration) {
+        self.step(by + Duration::from_millis(2)).await;
+    }
+
+    /// The same by exactly so much.
+    pub async fn step(&self, by: Duration) {
+        let (taken, took) = oneshot::channel();
+        self.steps.send((by, taken)).unwrap();
+        tokio::time::timeout(PATIENCE, took).await.expect("a step in time").unwrap();
+    }
+
+    async fn opened(self, spec: WorkerSpec) -> Self {
+        let mut worker = self;
         match worker.ask(&Command::Open(spec)).await {
             Report::Ready { listening } => worker.listening = listening,
             other => panic!("{other:?}"),
@@ -91,9 +156,14 @@ impl Worker {
 
     /// The counters of the first proxy, as soon as they are as wanted.
     pub async fn counters_when(&mut self, wanted: impl Fn(&ProxyCounters) -> bool) -> ProxyCounters {
+        self.counters_of_when(0, wanted).await
+    }
+
+    /// The same of any proxy, by its position.
+    pub async fn counters_of_when(&mut self, proxy: usize, wanted: impl Fn(&ProxyCounters) -> bool) -> ProxyCounters {
         let mut last = None;
         for _ in 0..PATIENCE.as_millis() / 2 {
-            let counters = self.counters().await.swap_remove(0);
+            let counters = self.counters().await.swap_remove(proxy);
             if wanted(&counters) {
                 return counters;
             }
