@@ -168,8 +168,8 @@ impl Load {
         }
     }
 
-    /// About how many viewers of such a plan the same machines can carry in time, rounded down to two digits; never more than
-    /// there were, for nothing was seen of more. `None` when no second was in time, or nobody voted.
+    /// About how many viewers of such a plan the same machines can carry in time, rounded down to two digits; all that there
+    /// were, unrounded, where nothing speaks for fewer, and never more, for nothing was seen of more. `None` when no second was in time, or nobody voted.
     ///
     /// viewers × min(a, b), where a is [`ROOM`] / demand if demand is above [`FULL`], else 1: processor time grows with
     /// viewers; and b is the busiest second that was in time over the busiest second of all: votes of a second grow with
@@ -178,7 +178,9 @@ impl Load {
     pub fn carries(&self) -> Option<u64> {
         let by_processor = self.demand.filter(|demand| *demand > FULL).map_or(1.0, |demand| ROOM / demand);
         let by_rate = ratio(self.in_time?.min(self.peak), self.peak)?;
-        Some(two_digits((self.viewers as f64 * by_processor.min(by_rate)) as u64))
+        let share = by_processor.min(by_rate);
+        // Rounding alone would name fewer viewers than there were, and so a limit that nobody saw.
+        Some(if share < 1.0 { two_digits((self.viewers as f64 * share) as u64) } else { self.viewers })
     }
 }
 

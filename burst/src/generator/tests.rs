@@ -14,6 +14,7 @@ fn what_a_generator_carries_is_its_viewers_times_the_lesser_of_two_shares() {
     let load = |demand, in_time| Load { viewers: 30_000, demand, peak: 1_000, in_time };
     for (what, load, carries) in [
         ("nothing was wanting: something else held it up, and all of them fit", load(Some(0.5), Some(1_000)), Some(30_000)),
+        ("all of them fit, so nothing is rounded", Load { viewers: 12_345, ..load(Some(0.5), Some(1_000)) }, Some(12_345)),
         ("0.8 is not more than 0.8", load(Some(0.8), Some(1_000)), Some(30_000)),
         ("full: 30,000 × 0.7 / 1.0", load(Some(1.0), Some(1_000)), Some(21_000)),
         ("nine tenths: 30,000 × 0.7 / 0.9 = 23,333", load(Some(0.9), Some(1_000)), Some(23_000)),
