@@ -111,7 +111,7 @@ pub struct CrewSnapshot {
     pub tally: Tally,
     /// Tickets that have their fate.
     pub ended: u32,
-    /// How much later than planned the first vote's first bytes left, in nanoseconds; `None` before.
+    /// How late the viewer began to act whose vote left first, in nanoseconds; `None` before.
     pub first_send_lateness_ns: Option<u64>,
     /// Connections open at T0; `None` before.
     pub connected_at_t0: Option<u32>,

@@ -20,7 +20,7 @@ pub(crate) struct Record {
     pub(crate) tally: Tally,
     /// What became of each ticket.
     pub(crate) log: VoteLog,
-    /// How much later than planned the first bytes of any vote left, in nanoseconds.
+    /// How late the viewer began whose vote left first, in nanoseconds: ours, without what proxies and names took.
     pub(crate) first_send_lateness_ns: Option<u64>,
     /// Whether the worker comes round in time; `None` before it has to.
     pub(crate) stalls: Option<StallWatch>,
@@ -103,10 +103,10 @@ impl Record {
         self.tally.late.record_ns(second, lateness_ns);
     }
 
-    /// The first bytes of an attempt left, this long after the ticket's planned instant.
-    pub(crate) fn sent(&mut self, proxy: ProxyIndex, since_planned_ns: u64, now: LocalTime) {
+    /// The first bytes of an attempt left; its viewer began so late to act on the ticket.
+    pub(crate) fn sent(&mut self, proxy: ProxyIndex, lateness_ns: u64, now: LocalTime) {
         self.second(Some(proxy), now).sent += 1;
-        self.first_send_lateness_ns.get_or_insert(since_planned_ns);
+        self.first_send_lateness_ns.get_or_insert(lateness_ns);
     }
 
     /// An attempt whose bytes had left came to its end.

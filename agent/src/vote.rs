@@ -207,7 +207,7 @@ async fn exchange_http2(vote: &Vote<'_>, held: &mut Held, now: LocalTime) -> (Op
     let mut asking = pin!(http2.ask(&request, || {
         let now = worker.clock.now();
         sent.set(Some(now));
-        worker.record.borrow_mut().sent(*proxy, nanos(now, due.planned), now);
+        worker.record.borrow_mut().sent(*proxy, due.lateness_ns, now);
     }));
     let outcome = poll_fn(|cx| match asking.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|broken| broken.class(*fresh))),
@@ -313,7 +313,7 @@ impl Exchange<'_> {
 
     fn note_sent(&mut self, held: &Held, now: LocalTime) {
         self.sent = Some(now);
-        self.vote.worker.record.borrow_mut().sent(held.proxy, nanos(now, self.vote.due.planned), now);
+        self.vote.worker.record.borrow_mut().sent(held.proxy, self.vote.due.lateness_ns, now);
     }
 
     fn poll_answer(&mut self, held: &mut Held, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {

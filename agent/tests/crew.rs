@@ -3,11 +3,13 @@
 mod support;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use support::{Names, OK, Play, Server, scenario, until};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Notify;
 use voteburst_burst::outcome::Failure;
 
 const HERE: Option<Ipv4Addr> = Some(Ipv4Addr::LOCALHOST);
@@ -41,6 +43,26 @@ async fn every_viewer_connects_once_and_votes_once() {
     assert!(result.snapshot.warnings.is_empty(), "{:?}", result.snapshot.warnings);
     let status = play.crew.status();
     assert_eq!([status.viewers, status.tried, status.connected, status.tickets_ended, status.tickets], [VIEWERS; 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_late_an_agent_began_holds_nothing_of_what_names_and_connections_took() {
+    let leave = Arc::new(Notify::new());
+    let (names, server) = (Names::answering_on(Arc::clone(&leave), Ipv4Addr::LOCALHOST).await, Server::counting().await);
+    let text = scenario(1, names.address, &[("timeout = \"500ms\"", "timeout = \"20s\"")]);
+    let play = Play::muster(&text, server.port);
+    play.crew.open_doors(play.clock.now());
+    until(|| names.queries.load(Ordering::SeqCst) == 1).await;
+    play.fire();
+    // The vote is due long before its viewer knows where to send it.
+    let due = play.clock.now().after(Duration::from_millis(300));
+    until(|| play.clock.now() > due).await;
+    leave.notify_one();
+    let result = play.result().await;
+    let lateness_ms = result.snapshot.tally.total().lateness.max_ms().unwrap();
+    let began_ms = result.snapshot.first_send_lateness_ns.unwrap() as f64 / 1e6;
+    // The histogram of lateness has steps.
+    assert!(began_ms <= lateness_ms + 1.0, "{began_ms} ms, though the viewer was {lateness_ms} ms late");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

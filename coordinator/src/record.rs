@@ -140,7 +140,7 @@ pub struct AgentRecord {
     pub bound_ns: Option<i64>,
     /// How far the offset had moved when it last reported, in nanoseconds: drift of the two clocks, within their bounds.
     pub offset_moved_ns: Option<i64>,
-    /// How much later than planned its first vote left, in nanoseconds.
+    /// How late its viewer began whose vote left first, in nanoseconds.
     pub first_send_lateness_ns: Option<u64>,
     /// Whether its last snapshot arrived.
     #[serde(rename = "final")]

@@ -147,7 +147,8 @@ pub struct Snapshot {
     pub connected: u32,
     /// Connections open at T0; `None` before it.
     pub connected_at_t0: Option<u32>,
-    /// How much later than planned the first vote of this agent left, in nanoseconds; `None` before it.
+    /// How late this agent's viewer began whose vote left first, in nanoseconds, without what names and connections took;
+    /// `None` before it.
     pub first_send_lateness_ns: Option<u64>,
     /// The newest offset of clocks.
     pub offset: Offset,

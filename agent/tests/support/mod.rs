@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use voteburst_agent::AllowList;
 use voteburst_agent::clock::Clock;
@@ -35,6 +36,23 @@ impl Names {
     /// Answers with this address and TTL, or with NXDOMAIN.
     pub async fn answering(answer: Option<Ipv4Addr>, ttl_s: u32) -> Self {
         Self::telling(answer.map(|address| vec![address.into()]), ttl_s).await
+    }
+
+    /// Answers one query with this address each time that `leave` is given, none before.
+    pub async fn answering_on(leave: Arc<Notify>, answer: Ipv4Addr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let queries = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&queries);
+        tokio::spawn(async move {
+            let mut packet = [0_u8; 512];
+            while let Ok((length, peer)) = socket.recv_from(&mut packet).await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                leave.notified().await;
+                let _ = socket.send_to(&reply(&packet[..length], Some(&[answer.into()]), 60), peer).await;
+            }
+        });
+        Self { address, queries }
     }
 
     /// Answers with those of these addresses that are of the kind asked for, or with NXDOMAIN.
@@ -85,7 +103,7 @@ pub struct Seen {
     /// How often each ballot came, by its id.
     pub ballots: Mutex<HashMap<String, u32>>,
     /// Told of each ballot.
-    pub came: tokio::sync::Notify,
+    pub came: Notify,
 }
 
 impl Seen {

@@ -38,7 +38,7 @@ pub struct AgentFacts {
     pub lost: Option<String>,
     /// The coordinator's clock minus its own with the bound, in nanoseconds.
     pub offset_ns: Option<(i64, i64)>,
-    /// First send minus its planned instant, in nanoseconds.
+    /// How late the viewer began whose vote left first, in nanoseconds.
     pub first_send_lateness_ns: Option<u64>,
     /// Connections open at T0.
     pub connected_at_t0: Option<u32>,

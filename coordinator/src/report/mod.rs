@@ -215,7 +215,7 @@ pub struct Agent {
     pub offset_ms: Option<f64>,
     /// The most that may be wrong by, in milliseconds.
     pub bound_ms: Option<f64>,
-    /// First send minus its planned instant, in milliseconds; `null` when it never fired.
+    /// How late the viewer began whose vote left first, in milliseconds; `null` when it never fired.
     pub first_send_lateness_ms: Option<f64>,
     /// What it wants a reader to know, such as addresses that it refused to send votes to.
     pub warnings: Vec<String>,
