@@ -112,7 +112,8 @@ impl Collection {
         let Some(expected) = self.expected.get(&agent) else { return Err(sender) };
         judge(self.run, agent, expected, &snapshot)?;
         match self.newest.get(&agent) {
-            Some(kept) if kept.seq >= snapshot.seq => return Ok(false),
+            // After the last one nothing more is counted: what still comes cannot hold the fates, and must not take their place.
+            Some(kept) if kept.last || kept.seq >= snapshot.seq => return Ok(false),
             Some(kept) if kept.ended > snapshot.ended => {
                 return Err(SnapshotProblem::Shrunk { now: snapshot.ended, before: kept.ended });
             }
@@ -270,6 +271,15 @@ mod tests {
         for (seq, kept) in [(3, true), (3, false), (2, false), (4, true)] {
             assert_eq!(all.accept(AgentId(0), sealed(0, seq)), Ok(kept), "seq {seq}");
         }
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_the_last_snapshot() {
+        let mut all = collection(1);
+        let last = Snapshot { last: true, fates: vec![Fate::Accepted; 10], ..snapshot(0, 5) };
+        assert_eq!(all.accept(AgentId(0), Sealed::new(&last).unwrap()), Ok(true));
+        assert_eq!(all.accept(AgentId(0), sealed(0, 6)), Ok(false));
+        assert_eq!(all.newest(AgentId(0)).map(|kept| kept.last), Some(true));
     }
 
     #[test]

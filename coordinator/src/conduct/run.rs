@@ -161,9 +161,9 @@ impl Run {
     }
 
     fn keep(&mut self, agent: AgentId, snapshot: Sealed) {
-        let last = snapshot.last;
         let event = match self.collection.accept(agent, snapshot) {
-            Ok(_) => Event::Snapshot(agent, last),
+            // What is kept decides: an agent is let go only when the last of its counts is here.
+            Ok(_) => Event::Snapshot(agent, self.collection.newest(agent).is_some_and(|kept| kept.last)),
             Err(problem) => Event::Failed(agent, problem.to_string()),
         };
         self.tell_conductor(event);

@@ -231,6 +231,21 @@ async fn a_snapshot_of_another_run_is_the_senders_end() {
 }
 
 #[tokio::test]
+async fn an_agent_is_let_go_only_when_its_last_snapshot_is_kept() {
+    let stand = Stand::open(1, None).await;
+    let mut puppets = fleet(&stand, 1).await;
+    commit(&mut puppets).await;
+    // The second one claims to be the last, but is older than the first: it is left out.
+    for (seq, last) in [(5, false), (3, true)] {
+        let snapshot = puppets[0].snapshot(&stand.plan, seq, last);
+        puppets[0].say(FromAgent::Snapshot(Box::new(snapshot))).await;
+    }
+    puppets[0].finish(&stand.plan, 6).await;
+    let result = stand.result().await;
+    assert!(result.agents[0].last && result.shares()[0].fates.is_some());
+}
+
+#[tokio::test]
 async fn an_interrupt_while_gathering_aborts_and_one_in_the_burst_drains() {
     let stand = Stand::open(2, None).await;
     let mut puppets = fleet(&stand, 1).await;
