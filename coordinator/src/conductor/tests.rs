@@ -424,3 +424,10 @@ fn a_limit_that_breaks_outside_of_the_burst_stops_nothing() {
     script.all(|agent| Event::Snapshot(agent, true));
     assert!(matches!(script.ended(), Some(Ended::Partial { .. })), "{:?}", script.ended());
 }
+
+#[test]
+fn connections_beyond_counting_that_agents_claim_are_as_many_as_can_be_counted() {
+    let mut script = Script::new();
+    script.until_doors().all(|agent| Event::Progress(agent, u32::MAX));
+    assert_eq!(script.conductor.connected(), u32::MAX);
+}

@@ -99,6 +99,15 @@ fn everything_of_a_run_is_read_back_as_it_was_written() {
 }
 
 #[test]
+fn a_start_spread_that_only_a_false_agent_can_claim_is_judged_all_the_same() {
+    let plan = plan();
+    let start = StartSpread { spread_ns: u64::MAX, bound_ns: u64::MAX, agents: 2 };
+    let record = RunRecord { start, ..record_of(&plan) };
+    let report = crate::report::Report::of_evidence(&Evidence::new(record, Arc::new(plan), Vec::new(), None));
+    assert!(report.verdict.reasons.iter().any(|reason| reason.code == "unsynchronised"), "{:?}", report.verdict.reasons);
+}
+
+#[test]
 fn a_run_without_a_ballot_box_has_none() {
     let (_home, dir, _) = written();
     assert_eq!(Evidence::load(&dir).unwrap().ballots, None);

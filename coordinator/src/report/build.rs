@@ -187,7 +187,7 @@ fn judge(
         lateness_p99_ms: total.lateness.quantile_ms(0.99),
         carries: generator::carries(findings),
         longest_stall: generator::longest_stall(&findings.agents, findings.t0_second.unwrap_or(0)),
-        start_spread_ms: findings.start_ns.map(|(spread, bound)| (spread + bound) as f64 / 1e6),
+        start_spread_ms: findings.start_ns.map(|(spread, bound)| (spread as f64 + bound as f64) / 1e6),
         busiest_share: skew.and_then(|skew| skew.busiest_share),
         peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
         connected,
