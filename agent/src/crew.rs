@@ -121,6 +121,8 @@ pub struct CrewSnapshot {
     pub warnings: Vec<String>,
     /// When the worker did not come round in time, from T0 on.
     pub stalls: Stalls,
+    /// Lookups and connections ahead of votes that failed for want of descriptors, ports or memory on this machine.
+    pub local_limits: u64,
 }
 
 enum Command {
@@ -396,6 +398,7 @@ fn snapshot(worker: &Worker) -> CrewSnapshot {
         fates: if worker.is_done() { record.log.fates() } else { Vec::new() },
         warnings: record.warnings(),
         stalls: record.stalls.as_ref().map_or_else(Stalls::default, |watch| watch.stalls().clone()),
+        local_limits: record.local_limits(),
     }
 }
 

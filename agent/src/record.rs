@@ -136,6 +136,11 @@ impl Record {
         self.last_trouble = what;
     }
 
+    /// How many of those were this machine's own doing.
+    pub(crate) fn local_limits(&self) -> u64 {
+        self.troubles[Failure::LocalLimit as usize].into()
+    }
+
     /// A ticket came to its end.
     pub(crate) fn fate(&mut self, ticket: usize, fate: Fate) {
         self.log.end(ticket, fate);
@@ -237,6 +242,8 @@ mod tests {
         record.trouble(Failure::Refused, "second".into());
         let warnings = record.warnings();
         assert!(warnings[0].contains("refused 2") && warnings[0].contains("second"), "{warnings:?}");
-        assert_eq!(record.tally.total().total().failed_total(), 0);
+        assert_eq!((record.tally.total().total().failed_total(), record.local_limits()), (0, 0));
+        record.trouble(Failure::LocalLimit, "third".into());
+        assert_eq!((record.tally.total().total().failed_total(), record.local_limits()), (0, 1));
     }
 }

@@ -94,7 +94,7 @@ pub struct Facts<'a> {
     pub peak_open: i64,
     /// The share of viewers connected at T0, over agents that reported it.
     pub connected: Option<f64>,
-    /// Failed attempts of class `local-limit`.
+    /// Failed attempts of class `local-limit`, to vote and to be there before.
     pub local_limits: u64,
     /// Failed attempts of class `not-allowed`.
     pub not_allowed: u64,

@@ -74,10 +74,11 @@ fn watched() -> impl Strategy<Value = Watched> {
         listen_drops,
     });
     let busiest = proptest::option::of((any::<u32>(), usage()));
-    (stalls, usage(), busiest, counts, any::<Option<u64>>()).prop_map(|(each, usage, busiest, tcp, memory_peak_bytes)| {
+    let own = any::<(Option<u64>, u64)>();
+    (stalls, usage(), busiest, counts, own).prop_map(|(each, usage, busiest, tcp, (memory_peak_bytes, local_limits))| {
         let mut stalls = Stalls::default();
         each.into_iter().for_each(|(at_us, length_us, on_cpu_us)| stalls.add(Stall { at_us, length_us, on_cpu_us }));
-        Watched { stalls, usage, busiest, tcp, memory_peak_bytes }
+        Watched { stalls, usage, busiest, tcp, memory_peak_bytes, local_limits }
     })
 }
 

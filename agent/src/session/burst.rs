@@ -115,7 +115,8 @@ impl Burst<'_> {
     }
 
     fn snapshot(&mut self, counted: CrewSnapshot, last: bool) -> Snapshot {
-        let CrewSnapshot { tally, ended, first_send_lateness_ns, connected_at_t0, fates, warnings, stalls } = counted;
+        let CrewSnapshot { tally, ended, first_send_lateness_ns, connected_at_t0, fates, warnings, stalls, local_limits } =
+            counted;
         self.seq += 1;
         let fates = if last { fates.into_iter().filter_map(Fate::from_number).collect() } else { Vec::new() };
         Snapshot {
@@ -139,6 +140,7 @@ impl Burst<'_> {
                 busiest: self.samples.busiest(),
                 tcp: self.samples.tcp(),
                 memory_peak_bytes: self.samples.memory_peak_bytes(),
+                local_limits,
             }),
             fates,
         }

@@ -24,6 +24,9 @@ pub struct Watched {
     pub tcp: TcpCounts,
     /// The most resident memory of its process that any sample found, in bytes; `None` where the system does not tell.
     pub memory_peak_bytes: Option<u64>,
+    /// Lookups and connections ahead of votes that failed for want of descriptors, ports or memory on this machine. Those of
+    /// votes are in the tally.
+    pub local_limits: u64,
 }
 
 /// Processor time over some time. `None`: the system does not tell.

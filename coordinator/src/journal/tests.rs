@@ -108,6 +108,20 @@ fn a_start_spread_that_only_a_false_agent_can_claim_is_judged_all_the_same() {
 }
 
 #[test]
+fn viewers_kept_out_by_their_own_machine_make_a_run_unknown() {
+    let plan = plan();
+    let watched = voteburst_burst::generator::Watched { local_limits: 3, ..Default::default() };
+    let short = Sealed::new(&Snapshot { connected_at_t0: Some(7), watched: Some(watched), ..snapshot(0) }).unwrap();
+    let mut record = RunRecord { ended: Ended::Complete, ..record_of(&plan) };
+    record.agents.truncate(1);
+    record.agents[0].connected_at_t0 = Some(7);
+    let report = crate::report::Report::of_evidence(&Evidence::new(record, Arc::new(plan), vec![short], None));
+    let unknown = report.verdict.reasons.iter().find(|reason| reason.code == "local-limits").unwrap();
+    assert!(unknown.text.starts_with("3 attempts failed for want of descriptors"), "{}", unknown.text);
+    assert_eq!(report.verdict.outcome, voteburst_burst::verdict::Outcome::Unknown);
+}
+
+#[test]
 fn a_run_without_a_ballot_box_has_none() {
     let (_home, dir, _) = written();
     assert_eq!(Evidence::load(&dir).unwrap().ballots, None);

@@ -191,7 +191,7 @@ fn judge(
         busiest_share: skew.and_then(|skew| skew.busiest_share),
         peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
         connected,
-        local_limits: total.total().failed[Failure::LocalLimit as usize].into(),
+        local_limits: generator::local_limits(findings, total.total().failed[Failure::LocalLimit as usize].into()),
         not_allowed: total.total().failed[Failure::NotAllowed as usize].into(),
         proxies_by_dns: findings.plan.scenario.stage.is_none().then_some(proxies.len()),
         lost: lost

@@ -73,7 +73,7 @@ pub struct StallsPart {
 impl GeneratorPart {
     /// The published form; `t0_second` is T0 in seconds after the doors opened.
     pub(super) fn of(watched: &Watched, t0_second: u32) -> Self {
-        let Watched { stalls, usage, busiest, tcp, memory_peak_bytes } = watched;
+        let Watched { stalls, usage, busiest, tcp, memory_peak_bytes, .. } = watched;
         Self {
             usage: UsagePart::of(usage),
             busiest: busiest.as_ref().map(|(second, usage)| BusiestPart {
@@ -118,6 +118,13 @@ pub(super) fn longest_stall(agents: &[AgentFacts], t0_second: u32) -> Option<Lon
     let (agent, stall) = agents.iter().filter_map(of).max_by_key(|(_, stall)| stall.length_us)?;
     let (t_s, length_ms) = (after_t0(&stall, t0_second), stall.length_us as f64 / 1e3);
     Some(LongestStall { agent, t_s, length_ms, own_work: stall.is_own_work() })
+}
+
+/// What failed for want of descriptors, ports or memory on the agents' machines: of votes, and ahead of them. Viewers who are
+/// not there at T0 for this reason must not be charged to the target.
+pub(super) fn local_limits(findings: &Findings<'_>, of_votes: u64) -> u64 {
+    let ahead = findings.agents.iter().filter_map(|agent| Some(agent.watched.as_ref()?.local_limits));
+    ahead.fold(of_votes, u64::saturating_add)
 }
 
 /// About how many viewers of such a plan the generator carries in time; `None` where nothing speaks for fewer than it had.

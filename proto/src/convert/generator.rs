@@ -18,6 +18,7 @@ pub(super) fn to_wire(watched: &Watched) -> wire::Watched {
         listen_overflows,
         listen_drops,
         memory_peak_bytes: watched.memory_peak_bytes,
+        local_limits: watched.local_limits,
     }
 }
 
@@ -35,6 +36,7 @@ pub(super) fn from_wire(message: wire::Watched) -> Result<Watched, WireProblem> 
         busiest,
         tcp: TcpCounts { retransmits, syn_retransmits, listen_overflows, listen_drops },
         memory_peak_bytes: message.memory_peak_bytes,
+        local_limits: message.local_limits,
     })
 }
 
