@@ -20,7 +20,7 @@ use voteburst_proto::MOST_AGENT_BYTES;
 use voteburst_proto::convert::Sealed;
 
 use crate::collect;
-use crate::record::{self, RunRecord, SCHEMA};
+use crate::record::{self, AgentRecord, RunRecord, SCHEMA};
 
 /// Why a run directory cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -220,10 +220,12 @@ impl Evidence {
         let record = load_record(&dir.join(RECORD))?;
         let plan = load_plan(&dir.join(PLAN), &record.plan_hash)?;
         let snapshots = load_snapshots(&dir.join(TALLIES))?;
+        match_snapshots(&dir.join(TALLIES), &record, &snapshots)?;
         let path = dir.join(BALLOTS);
         let ballots = match fs::read(&path) {
             Ok(bytes) => Some(ballots::from_bytes(&bytes).map_err(|found| content(&path, "a file of ballots", found))?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // A stage has a ballot box. Without what that counted, lost and doubled votes would pass for none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && record.stage.is_none() => None,
             Err(source) => return Err(JournalProblem::Unreadable { path, source }),
         };
         Ok(Self::new(record, Arc::new(plan), snapshots, ballots))
@@ -272,6 +274,22 @@ fn load_plan(path: &Path, needed: &str) -> Result<Plan, JournalProblem> {
         return Err(JournalProblem::OtherPlan { path: path.to_owned(), found, needed: needed.to_owned() });
     }
     Ok(plan)
+}
+
+/// A disk that was full, or a copy that was cut short, must not pass for votes that were never accepted.
+fn match_snapshots(dir: &Path, record: &RunRecord, snapshots: &[Sealed]) -> Result<(), JournalProblem> {
+    let file = |agent: u32| dir.join(format!("agent-{agent}.{SNAPSHOT}"));
+    if let Some(other) = snapshots.iter().find(|snapshot| format!("{:016x}", snapshot.run) != record.run) {
+        return Err(content(&file(other.agent), "a snapshot of this run", format!("one of run {:016x}", other.run)));
+    }
+    if let Some(pair) = snapshots.windows(2).find(|pair| pair[0].agent == pair[1].agent) {
+        return Err(content(dir, "one snapshot of each agent", format!("several of agent {}", pair[0].agent)));
+    }
+    let kept = |agent: &&AgentRecord| snapshots.iter().any(|snapshot| snapshot.agent == agent.id && snapshot.last);
+    match record.agents.iter().filter(|agent| agent.last).find(|agent| !kept(agent)) {
+        Some(agent) => Err(content(&file(agent.id), "the last snapshot of this agent, which had arrived", "none".to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn load_snapshots(dir: &Path) -> Result<Vec<Sealed>, JournalProblem> {

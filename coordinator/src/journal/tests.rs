@@ -15,6 +15,7 @@ fn plan() -> Plan {
 }
 
 fn record_of(plan: &Plan) -> RunRecord {
+    let lost = AgentRecord { last: false, ..record::tests::agent(1, None, 3) };
     RunRecord {
         schema: SCHEMA,
         name: "smoke".into(),
@@ -32,10 +33,10 @@ fn record_of(plan: &Plan) -> RunRecord {
         t0_kernel_ns: Some(6),
         t0_second: Some(4),
         start: StartSpread::default(),
-        agents: vec![record::tests::agent(0, Some(9), 3), record::tests::agent(1, None, 3)],
+        agents: vec![record::tests::agent(0, Some(9), 3), lost],
         ended: Ended::Partial { reason: "interrupted while burst".into() },
         forced: Vec::new(),
-        stage: Some(serde_json::json!({"127.0.0.1": {"conn_tot": 3}})),
+        stage: None,
         carriers: None,
     }
 }
@@ -128,6 +129,18 @@ fn a_run_without_a_ballot_box_has_none() {
 }
 
 #[test]
+fn a_stage_whose_ballots_are_missing_is_not_taken_for_a_run_without_a_ballot_box() {
+    let (_home, dir, plan) = written();
+    let stage = Some(serde_json::json!({"fronts": {}, "abandoned": 0}));
+    let run = RunDirectory { dir: dir.clone() };
+    run.write_record(&RunRecord { stage, ..record_of(&plan) }).unwrap();
+    let problem = Evidence::load(&dir).unwrap_err().to_string();
+    assert!(problem.contains("ballots.bin: cannot be read"), "{problem}");
+    run.write_ballots(&[]).unwrap();
+    assert_eq!(Evidence::load(&dir).unwrap().ballots, Some(Vec::new()));
+}
+
+#[test]
 fn nothing_is_left_beside_the_files_and_a_later_record_replaces_the_earlier() {
     let (_home, dir, plan) = written();
     let later = RunRecord { name: "later".into(), ..record_of(&plan) };
@@ -171,7 +184,7 @@ fn a_full_disk_names_the_file_and_what_is_lost() {
 #[test]
 fn each_file_that_is_missing_cut_short_or_changed_is_named() {
     type Spoil = fn(&Path);
-    let cases: [(&str, Spoil); 9] = [
+    let cases: [(&str, Spoil); 12] = [
         ("run.json", |path| fs::remove_file(path).unwrap()),
         ("run.json", |path| fs::write(path, "{").unwrap()),
         ("run.json", |path| fs::write(path, r#"{"schema": 99}"#).unwrap()),
@@ -181,6 +194,13 @@ fn each_file_that_is_missing_cut_short_or_changed_is_named() {
         ("tallies", |path| fs::remove_dir_all(path).unwrap()),
         ("tallies/agent-1.snapshot", |path| fs::write(path, &fs::read(path).unwrap()[..20]).unwrap()),
         ("ballots.bin", |path| fs::write(path, "VBCOUNTS").unwrap()),
+        ("tallies/agent-0.snapshot", |path| fs::remove_file(path).unwrap()),
+        ("tallies/agent-0.snapshot", |path| {
+            fs::write(path, Sealed::new(&Snapshot { run: 8, ..snapshot(0) }).unwrap().bytes()).unwrap()
+        }),
+        ("tallies", |path| {
+            fs::copy(path.join("agent-1.snapshot"), path.join("agent-1 (copy).snapshot")).unwrap();
+        }),
     ];
     for (name, spoil) in cases {
         let (_home, dir, _) = written();
