@@ -324,8 +324,9 @@ impl OpenStage {
             first_counted_ns: i64::try_from(record.first_counted_ns).unwrap_or(i64::MAX).saturating_sub(t0),
         };
         let fronts = result.proxies.iter().map(|proxy| (proxy.address.ip(), front(proxy))).collect();
+        let accept_pauses = result.proxies.iter().map(|proxy| proxy.accept_pauses).sum();
         Ok(Counted {
-            notes: StageNotes { fronts, abandoned: result.abandoned },
+            notes: StageNotes { fronts, abandoned: result.abandoned, accept_pauses },
             ballots: result.ballots.iter().map(ballot).collect(),
         })
     }

@@ -123,6 +123,15 @@ fn viewers_kept_out_by_their_own_machine_make_a_run_unknown() {
 }
 
 #[test]
+fn a_stage_that_could_accept_nobody_makes_a_run_unknown() {
+    let plan = plan();
+    let stage = Some(serde_json::json!({"fronts": {}, "abandoned": 0, "accept_pauses": 2}));
+    let record = RunRecord { stage, ..record_of(&plan) };
+    let report = crate::report::Report::of_evidence(&Evidence::new(record, Arc::new(plan), Vec::new(), Some(Vec::new())));
+    assert!(report.verdict.reasons.iter().any(|reason| reason.code == "local-limits"), "{:?}", report.verdict.reasons);
+}
+
+#[test]
 fn a_run_without_a_ballot_box_has_none() {
     let (_home, dir, _) = written();
     assert_eq!(Evidence::load(&dir).unwrap().ballots, None);

@@ -86,6 +86,8 @@ pub struct Findings<'a> {
     pub fronts: &'a [IpAddr],
     /// What the stage's proxies counted themselves.
     pub stage: &'a BTreeMap<IpAddr, FrontFacts>,
+    /// How often the stage's proxies could accept nobody for want of file descriptors.
+    pub stage_pauses: u64,
     /// What a live target's zone was seen to do before the run.
     pub zone_seen: Option<&'a ZoneSeen>,
     /// What voteburst's own carriers counted, by their position in the scenario.

@@ -20,6 +20,9 @@ pub struct StageNotes {
     pub fronts: BTreeMap<IpAddr, FrontFacts>,
     /// Requests that had not ended when the stage closed: their votes are not among the ballots.
     pub abandoned: u64,
+    /// How often its proxies could accept nobody for want of file descriptors: then the stage, not the scenario, was the limit.
+    #[serde(default)]
+    pub accept_pauses: u64,
 }
 
 impl Report {
@@ -47,6 +50,7 @@ impl Report {
             accounts,
             fronts: &fronts,
             stage: &stage.fronts,
+            stage_pauses: stage.accept_pauses,
             zone_seen: record.zone_seen.as_ref(),
             caches: caches(record.carriers.as_ref()),
             t0_second: record.t0_second,

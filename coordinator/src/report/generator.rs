@@ -120,11 +120,11 @@ pub(super) fn longest_stall(agents: &[AgentFacts], t0_second: u32) -> Option<Lon
     Some(LongestStall { agent, t_s, length_ms, own_work: stall.is_own_work() })
 }
 
-/// What failed for want of descriptors, ports or memory on the agents' machines: of votes, and ahead of them. Viewers who are
-/// not there at T0 for this reason must not be charged to the target.
+/// What failed for want of descriptors, ports or memory on the rehearsal's own side: of votes, ahead of them, and at the stage.
+/// Viewers who are not there at T0 for this reason must not be charged to the target.
 pub(super) fn local_limits(findings: &Findings<'_>, of_votes: u64) -> u64 {
     let ahead = findings.agents.iter().filter_map(|agent| Some(agent.watched.as_ref()?.local_limits));
-    ahead.fold(of_votes, u64::saturating_add)
+    ahead.fold(of_votes.saturating_add(findings.stage_pauses), u64::saturating_add)
 }
 
 /// About how many viewers of such a plan the generator carries in time; `None` where nothing speaks for fewer than it had.
