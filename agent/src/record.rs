@@ -119,9 +119,13 @@ impl Record {
         self.at(Some(proxy)).service.record_ns(service_ns);
     }
 
-    /// A vote was accepted, this long after its planned instant.
-    pub(crate) fn accepted(&mut self, proxy: ProxyIndex, response_ns: u64, now: LocalTime) {
-        self.at(Some(proxy)).response.record_ns(response_ns);
+    /// A vote that was planned for this instant was accepted.
+    pub(crate) fn accepted(&mut self, proxy: ProxyIndex, planned: LocalTime, now: LocalTime) {
+        let response_ns = u64::try_from(now.since(planned).as_nanos()).unwrap_or(u64::MAX);
+        let second = self.second_of(planned);
+        let tally = self.at(Some(proxy));
+        tally.response.record_ns(response_ns);
+        tally.response_by_second.record_ns(second, response_ns);
         self.second(Some(proxy), now).accepted += 1;
     }
 
@@ -222,6 +226,16 @@ mod tests {
         record.late(None, LocalTime(8 * SECOND), 0);
         let votes: Vec<_> = record.tally.late.seconds().iter().map(voteburst_burst::tally::LateSecond::len).collect();
         assert_eq!((record.tally.late.first(), votes, record.tally.unplaced.lateness.len()), (2, vec![1, 1], 2));
+    }
+
+    #[test]
+    fn a_response_time_counts_in_the_second_for_which_the_vote_was_planned_and_its_acceptance_when_it_came() {
+        let mut record = Record::new(1, LocalTime(0));
+        let proxy = record.tally.index([127, 0, 0, 1].into());
+        record.accepted(proxy, LocalTime(2 * SECOND + 1), LocalTime(5 * SECOND + 1));
+        let tally = record.tally.proxy(proxy);
+        let planned: Vec<_> = tally.response_by_second.cells().map(|(second, _, count)| (second, count)).collect();
+        assert_eq!((planned, tally.seconds[5].accepted, tally.response.len()), (vec![(2, 1)], 1, 1));
     }
 
     #[test]

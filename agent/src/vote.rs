@@ -121,7 +121,7 @@ impl Vote<'_> {
         match outcome {
             Ok(answer) if self.worker.plan.scenario.target.accepted.contains(&answer.status) => {
                 if let Some(proxy) = place {
-                    self.worker.record.borrow_mut().accepted(proxy, nanos(now, self.due.planned), now);
+                    self.worker.record.borrow_mut().accepted(proxy, self.due.planned, now);
                 }
                 Ok(())
             }

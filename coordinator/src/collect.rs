@@ -35,6 +35,14 @@ pub enum SnapshotProblem {
         /// What its share has.
         needed: u32,
     },
+    /// Response times of more votes than the share has: each of them may take room of its own.
+    #[error("reported the response times of {found} votes: its share has {needed}")]
+    Timed {
+        /// What it reported.
+        found: u64,
+        /// What its share has.
+        needed: u32,
+    },
     /// The last snapshot does not hold one fate per ticket.
     #[error("reported the fates of {found} tickets: its share has {needed}")]
     Fates {
@@ -166,6 +174,9 @@ fn judge(run: u64, agent: AgentId, expected: &Expected, snapshot: &Sealed) -> Re
     if snapshot.ended > expected.tickets {
         return Err(SnapshotProblem::Ended { found: snapshot.ended, needed: expected.tickets });
     }
+    if snapshot.counts.timed > expected.tickets.into() {
+        return Err(SnapshotProblem::Timed { found: snapshot.counts.timed, needed: expected.tickets });
+    }
     let needed = if snapshot.last { expected.tickets } else { 0 };
     if snapshot.fates != needed as usize {
         return Err(SnapshotProblem::Fates { found: snapshot.fates, needed });
@@ -204,6 +215,7 @@ mod tests {
         for n in 0..seq {
             tally.proxy(index).second(u32::try_from(n).unwrap()).sent += agent + 1;
             tally.proxy(index).response.record_ns(n * 1_000_000);
+            tally.proxy(index).response_by_second.record_ns(u32::try_from(n).unwrap(), n * 1_000_000);
         }
         Snapshot {
             run: RUN,
@@ -284,6 +296,9 @@ mod tests {
 
     #[test]
     fn snapshots_that_cannot_be_are_refused_with_their_class() {
+        let mut timed = snapshot(0, 6);
+        let index = timed.tally.index(Ipv4Addr::new(127, 0, 0, 1).into());
+        timed.tally.proxy(index).response_by_second.add(0, 0, TICKETS);
         let mut all = collection(2);
         all.accept(AgentId(0), sealed(0, 5)).unwrap();
         let cases = [
@@ -291,6 +306,7 @@ mod tests {
             (snapshot(1, 6), SnapshotProblem::OtherSender(1, 501)),
             (Snapshot { incarnation: 9, ..snapshot(0, 6) }, SnapshotProblem::OtherSender(0, 9)),
             (Snapshot { ended: 11, ..snapshot(0, 6) }, SnapshotProblem::Ended { found: 11, needed: 10 }),
+            (timed, SnapshotProblem::Timed { found: 16, needed: 10 }),
             (Snapshot { ended: 4, ..snapshot(0, 6) }, SnapshotProblem::Shrunk { now: 4, before: 5 }),
             (
                 Snapshot { last: true, fates: vec![Fate::Accepted; 9], ..snapshot(0, 6) },

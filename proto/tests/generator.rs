@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use voteburst_burst::generator::{MOST_LISTED, Stall, Stalls, Usage, Watched};
-use voteburst_burst::tally::{LATE_PLACES, LateSeconds, MOST_SECONDS, Tally};
+use voteburst_burst::tally::{LATE_PLACES, LateSeconds, MOST_SECONDS, RESPONSE_PLACES, Tally};
 use voteburst_proto::convert::{Heard, Sealed, WireProblem};
 use voteburst_proto::wire::{self, agent_message::Body};
 
@@ -128,4 +128,61 @@ fn what_an_agent_says_of_itself_takes_few_bytes() {
     let with = wire::Snapshot::from(&said).encoded_len();
     println!("{} bytes", with - without);
     assert!(with - without < 16 << 10, "{} bytes", with - without);
+}
+
+#[test]
+fn hostile_response_times_by_second_are_refused_with_their_class() {
+    let told = |step: &[u32], count: &[u32]| {
+        let response = wire::ResponseSeconds { step: step.to_vec(), count: count.to_vec() };
+        let unplaced = wire::ProxyTally { response_seconds: Some(response), ..Default::default() };
+        heard(wire::Snapshot { unplaced: Some(unplaced), ..snapshot() })
+    };
+    let malformed =
+        |found: &str, needed| WireProblem::Malformed { what: "a cell of response times", found: found.into(), needed };
+    let (seconds, places) = (MOST_SECONDS, RESPONSE_PLACES as u32);
+    let cases = [
+        (told(&[1, 2], &[1]), WireProblem::Uneven { what: "cells of response times", found: 1, needed: 2 }),
+        (told(&[0, 0], &[1, 1]), malformed("the one before", "cells in order, each of them once")),
+        (told(&[0, 1], &[1, 0]), malformed("empty", "cells with a vote in them")),
+        (
+            told(&[256 * seconds], &[1]),
+            WireProblem::TooLarge { what: "second of a response time", found: seconds.into(), most: u64::from(seconds) - 1 },
+        ),
+        (
+            told(&[255, places + 1], &[1, 1]),
+            WireProblem::TooLarge { what: "place of a response time", found: 255, most: u64::from(places) - 1 },
+        ),
+        (
+            told(&[u32::MAX, u32::MAX], &[1, 1]),
+            WireProblem::TooLarge {
+                what: "second of a response time",
+                found: u64::from(u32::MAX / 256),
+                most: u64::from(seconds) - 1,
+            },
+        ),
+    ];
+    for (heard, problem) in cases {
+        assert_eq!(heard.unwrap_err(), problem);
+    }
+    assert_eq!(told(&[256 * (seconds - 1) + places - 1], &[7]).unwrap().counts.timed, 7);
+}
+
+/// An agent of 20,000 votes over two minutes at 40 proxies, which is as thin as they get: hardly two votes share a cell.
+#[test]
+fn response_times_by_second_come_back_as_they_were_and_take_four_bytes_for_a_vote() {
+    let mut said = heard(snapshot()).unwrap().head();
+    let without = wire::Snapshot::from(&said).encoded_len();
+    for vote in 0..20_000_u32 {
+        let proxy = said.tally.index([127, 0, 0, (vote % 40) as u8].into());
+        let (second, nanos) = (vote * 7 % 120, u64::from(vote * 7_919 % 5_000) * 300_000);
+        said.tally.proxy(proxy).response_by_second.record_ns(second, nanos);
+    }
+    // Of a proxy that is not told of otherwise these are all the bytes.
+    let with = wire::Snapshot::from(&said).encoded_len();
+    println!("{} bytes", with - without);
+    assert!(with - without < 20_000 * 4, "{} bytes", with - without);
+    let mut fleet = Tally::default();
+    Sealed::new(&said).unwrap().add_to(&mut fleet);
+    let each = |tally: &Tally| tally.proxies().into_iter().map(|(_, proxy)| proxy.response_by_second.clone()).collect::<Vec<_>>();
+    assert_eq!(each(&fleet), each(&said.tally));
 }

@@ -40,6 +40,8 @@ const totals = (run) => ({
 });
 
 const MOST_BARS = 2000;
+/** The most rows of a reading of one place. */
+const MOST_ROWS = 12;
 
 /** Each proxy's share of a second's new connections; nothing where chance alone would look uneven. */
 function shares(run) {

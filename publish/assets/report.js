@@ -40,15 +40,13 @@ function swatch(place, isDark) {
   return line;
 }
 
-const MOST_ROWS = 12;
-
 /** What a place in a picture holds: a title and rows of name and value, the greatest first unless the order means something. */
 function reading(drawn, parameters) {
   const list = [].concat(parameters);
   const place = list[0]?.dataIndex ?? 0;
   const at = list[0]?.axisValue;
   const title = drawn.title ? drawn.title(place, Number(at)) : `t = ${at} s`;
-  if (drawn.said) return { title, rows: drawn.said(place).map(([name, value]) => ({ name, value })), more: 0 };
+  if (drawn.said) return { title, rows: drawn.said(place, Number(at)).map(([name, value]) => ({ name, value })), more: 0 };
   const value = (one) => (Array.isArray(one.value) ? one.value[one.value.length - 1] : one.value);
   const format = drawn.format ?? ((figure) => told(figure, drawn.unit));
   let held = list.filter((one) => value(one) !== null && value(one) !== undefined);
@@ -137,6 +135,7 @@ function pick(proxy) {
 /** Columns of a picture's table and their values by second. */
 function columns(name, run) {
   if (name === "votes") return Object.entries(totals(run));
+  if (name in ANSWERED_COLUMNS) return ANSWERED_COLUMNS[name](run);
   if (name === "lateness") return [["99 % late by at most, ms", inTime(run, run.lateness)]];
   const figures = name === "share" ? run.opened : run[name];
   return figures.map((values, place) => [proxyName(run, place), inTime(run, values)]);

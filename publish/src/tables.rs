@@ -4,17 +4,19 @@
 //! no thousands separators; an empty field says what `null` says in `report.json`: there is nothing to tell.
 
 use csv::{Terminator, WriterBuilder};
-use voteburst_coordinator::report::Report;
+use voteburst_coordinator::report::{Report, SecondQuantiles};
 
 /// `timeline.csv`: one row per second and proxy, seconds in order, then proxies by address.
 ///
 /// `t_s` is the second's beginning after T0, negative before it. `open` and `in_flight` are levels at its end, all others are
-/// counts of what happened in it.
+/// counts of what happened in it, and the last columns response times, in milliseconds, of votes that were planned for it.
 #[must_use]
 pub fn timeline(report: &Report) -> String {
-    let mut table = Table::new(["t_s", "proxy", "open", "in_flight", "accepted", "failed", "sent", "opened", "dns_answers"]);
+    let mut table = Table::new(TIMELINE_COLUMNS);
     for second in &report.timeline {
         for (proxy, cell) in &second.proxies {
+            let response =
+                |of: fn(&SecondQuantiles) -> f64| cell.response_ms.as_ref().map_or_else(String::new, |ms| of(ms).to_string());
             table.row([
                 second.t_s.to_string(),
                 proxy.clone(),
@@ -25,6 +27,9 @@ pub fn timeline(report: &Report) -> String {
                 cell.sent.to_string(),
                 cell.opened.to_string(),
                 cell.dns_answers.to_string(),
+                response(|ms| ms.p50),
+                response(|ms| ms.p90),
+                response(|ms| ms.p99),
             ]);
         }
     }
@@ -52,6 +57,22 @@ pub fn proxies(report: &Report) -> String {
     }
     table.text()
 }
+
+/// New ones come last, for readers may go by place.
+const TIMELINE_COLUMNS: [&str; 12] = [
+    "t_s",
+    "proxy",
+    "open",
+    "in_flight",
+    "accepted",
+    "failed",
+    "sent",
+    "opened",
+    "dns_answers",
+    "response_p50_ms",
+    "response_p90_ms",
+    "response_p99_ms",
+];
 
 const PROXY_COLUMNS: [&str; 26] = [
     "proxy",
@@ -126,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_run_without_proxies_is_a_header_alone() {
-        assert_eq!(timeline(&fixture::empty()), "t_s,proxy,open,in_flight,accepted,failed,sent,opened,dns_answers\r\n");
+        assert_eq!(timeline(&fixture::empty()), TIMELINE_COLUMNS.join(",") + "\r\n");
         assert_eq!(proxies(&fixture::empty()).lines().count(), 1);
     }
 
@@ -144,7 +165,7 @@ mod tests {
             let mut report = fixture::report();
             report.timeline = seconds.iter().map(|(t_s, proxy, (open, accepted, failed))| {
                 let cell = ProxySecond { open: *open, accepted: *accepted, failed: *failed, ..ProxySecond::default() };
-                TimelineSecond { t_s: *t_s, busiest_new_share: None, lateness_p99_ms: None, proxies: [(proxy.clone(), cell)].into() }
+                TimelineSecond { t_s: *t_s, busiest_new_share: None, lateness_p99_ms: None, response_ms: None, proxies: [(proxy.clone(), cell)].into() }
             }).collect();
             let found: Vec<_> = read(&timeline(&report)).iter().map(|row| {
                 let cells = (row["open"].parse().unwrap(), row["accepted"].parse().unwrap(), row["failed"].parse().unwrap());

@@ -1,6 +1,7 @@
 // The figures of a picture as drawn, held against report.json. What is expected is taken from the report's own layout, second by
 // second, not from the data that the page carries.
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 
 const total = (figures) => figures.reduce((sum, figure) => sum + (figure ?? 0), 0);
 
@@ -11,7 +12,7 @@ export const drawn = (page) => page.evaluate(() => [...charts].map(([place, { ch
   return {
     picture: place.dataset.picture,
     run: Number(place.dataset.run ?? 0),
-    max: (option.yAxis[0].type === "value" ? option.yAxis : option.xAxis)[0].max,
+    scale: [option.yAxis[0], option.xAxis[0]].map(({ type, min, max, data }) => (type === "category" ? (place.dataset.picture === "heat" ? data : []) : [min, max])),
     places: (option.xAxis[0].type === "category" ? option.xAxis : option.yAxis)[0].data,
     marks: option.series.flatMap((series) => series.markLine?.data ?? []).map((mark) => mark.yAxis).filter((mark) => mark !== undefined),
     series: option.series.map(({ name, data }) => ({ name, data: data.map(figure) })),
@@ -61,6 +62,20 @@ export function hold(pictures, run, report) {
   for (const [name, key] of quantiles) {
     assert.deepEqual(series("response")[name], report.proxies.map(({ latency_ms }) => latency_ms.response[key]), `response ${key}`);
   }
+  const overTime = series("over_time");
+  const answered = of("over_time").places;
+  const told = report.timeline.filter(({ response_ms }) => response_ms !== null);
+  assert.ok(told.length > 0, "seconds with response times");
+  for (const { t_s, response_ms } of told) {
+    for (const [name, key] of quantiles.slice(0, 3)) {
+      const drawn = overTime[name][answered.indexOf(String(t_s))];
+      // The page tells three digits.
+      assert.ok(Math.abs(drawn / response_ms[key] - 1) < 0.006, `${key} at ${t_s} s: ${drawn} for ${response_ms[key]}`);
+    }
+  }
+  // The heat map holds every accepted vote once; its colours go by the logarithm of counts.
+  const cells = series("heat").votes.map(([, , logarithm]) => Math.round(10 ** logarithm));
+  assert.equal(total(cells), report.latency_ms.response.count, "votes of the heat map");
   const late = series("lateness")["99 % within"];
   report.timeline.forEach(({ t_s, lateness_p99_ms }) => assert.equal(late[of("lateness").places.indexOf(String(t_s))], lateness_p99_ms));
 
@@ -86,6 +101,6 @@ export function hold(pictures, run, report) {
 export function sameScales(pictures) {
   for (const name of new Set(pictures.map(({ picture }) => picture))) {
     const alike = pictures.filter(({ picture }) => picture === name);
-    assert.ok(alike.every(({ max }) => max === alike[0].max), `${name} ends at ${alike.map(({ max }) => max)}`);
+    assert.ok(alike.every(({ scale }) => isDeepStrictEqual(scale, alike[0].scale)), `${name} lies on ${JSON.stringify(alike.map(({ scale }) => scale))}`);
   }
 }

@@ -6,6 +6,7 @@
 
 mod late;
 mod lookups;
+mod response;
 
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use hdrhistogram::Histogram;
 
 pub use late::{LATE_PLACES, LateSecond, LateSeconds, highest_us};
 pub use lookups::{Asker, Group, LookupFailure, Lookups, PhoneGroup};
+pub use response::{RESPONSE_PLACES, ResponseSecond, ResponseSeconds, lowest_us};
 
 use crate::outcome::Failure;
 
@@ -186,6 +188,8 @@ pub struct ProxyTally {
     pub lateness: Latency,
     /// The seconds since the doors opened; index 0 begins at that instant.
     pub seconds: Vec<Second>,
+    /// The response times of accepted votes once more, by the second that each was planned for.
+    pub response_by_second: ResponseSeconds,
 }
 
 impl ProxyTally {
@@ -206,6 +210,7 @@ impl ProxyTally {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
         self.lateness.merge(&other.lateness);
+        self.response_by_second.merge(&other.response_by_second);
         if self.seconds.len() < other.seconds.len() {
             self.seconds.resize(other.seconds.len(), Second::default());
         }

@@ -31,6 +31,7 @@ fn count(events: &[Event]) -> Tally {
             None => second.accepted += 1,
         }
         proxy.response.record_ns(event.latency_ns);
+        proxy.response_by_second.record_ns(event.second, event.latency_ns);
     }
     tally
 }

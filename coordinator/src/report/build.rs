@@ -11,16 +11,17 @@ use voteburst_burst::ledger::Ledger;
 use voteburst_burst::outcome::Failure;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
-use voteburst_burst::tally::{LateSeconds, Latency, ProxyTally, Second, Tally};
+use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
 use voteburst_burst::verdict::{self, Facts, Limit, Reason, Verdict};
 
 use crate::record::ZoneSeen;
 
 use super::forecast::{ForecastPart, Measured};
 use super::generator::{self, GeneratorPart};
+use super::timeline::timeline;
 use super::{
-    Agent, CacheFacts, DnsPart, Latencies, Limits, PlanPart, Proxy, ProxySecond, Quantiles, ReasonPart, Report, SCHEMA, Start,
-    ThresholdPart, TimelineSecond, VerdictPart, Votes,
+    Agent, CacheFacts, DnsPart, Latencies, Limits, PlanPart, Proxy, Quantiles, ReasonPart, Report, SCHEMA, Start, ThresholdPart,
+    VerdictPart, Votes,
 };
 
 /// What is known of one agent.
@@ -348,37 +349,4 @@ fn proxy(address: IpAddr, tally: &ProxyTally, stage: Option<&FrontFacts>) -> Pro
         latency_ms: latencies(tally),
         stage: stage.copied(),
     }
-}
-
-fn timeline(proxies: &[(IpAddr, ProxyTally)], late: &LateSeconds, t0_second: u32) -> Vec<TimelineSecond> {
-    let length = proxies.iter().map(|(_, tally)| tally.seconds.len()).max().unwrap_or(0);
-    let levels: Vec<_> = proxies.iter().map(|(_, tally)| (tally.open_by_second(), tally.in_flight_by_second())).collect();
-    // A level stays what it was when a tally ends before the others.
-    let at = |levels: &[i64], index: usize| levels.get(index).or_else(|| levels.last()).copied().unwrap_or(0);
-    (0..length)
-        .map(|index| {
-            let cells = proxies.iter().zip(&levels).map(|((address, tally), (open, in_flight))| {
-                let second = tally.seconds.get(index).copied().unwrap_or_default();
-                let cell = ProxySecond {
-                    open: at(open, index),
-                    in_flight: at(in_flight, index),
-                    accepted: second.accepted,
-                    failed: second.failed_total(),
-                    sent: second.sent,
-                    opened: second.opened,
-                    dns_answers: second.dns_answers,
-                };
-                (address.to_string(), cell)
-            });
-            let opened =
-                || proxies.iter().map(|(_, tally)| tally.seconds.get(index).map_or(0, |second| u64::from(second.opened)));
-            let (all, most) = (opened().sum::<u64>(), opened().max().unwrap_or(0));
-            TimelineSecond {
-                t_s: index as i64 - i64::from(t0_second),
-                lateness_p99_ms: late.at(index as u32).and_then(|second| second.quantile_ms(0.99)),
-                busiest_new_share: (all > 0).then(|| most as f64 / all as f64),
-                proxies: cells.collect(),
-            }
-        })
-        .collect()
 }

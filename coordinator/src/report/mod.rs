@@ -11,6 +11,7 @@ mod forecast;
 mod generator;
 pub mod terminal;
 mod thresholds;
+mod timeline;
 
 use std::collections::BTreeMap;
 
@@ -270,12 +271,27 @@ pub struct TimelineSecond {
     /// `null` when none was planned.
     #[serde(default)]
     pub lateness_p99_ms: Option<f64>,
+    /// Response times of the accepted votes that were planned for this second, at all proxies together; `null` when none was.
+    #[serde(default)]
+    pub response_ms: Option<SecondQuantiles>,
     /// Each proxy's figures.
     pub proxies: BTreeMap<String, ProxySecond>,
 }
 
+/// Response times of one second, from the planned instant to the accepted answer, in milliseconds. Each is what the quantile is
+/// at most, to within an eighth of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SecondQuantiles {
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
 /// One proxy in one second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxySecond {
     /// Connections open at its end.
     pub open: i64,
@@ -291,4 +307,7 @@ pub struct ProxySecond {
     pub opened: u32,
     /// DNS answers in it that named the proxy first.
     pub dns_answers: u32,
+    /// Response times of the votes it accepted that were planned for this second; `null` when none was.
+    #[serde(default)]
+    pub response_ms: Option<SecondQuantiles>,
 }

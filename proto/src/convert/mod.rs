@@ -8,6 +8,7 @@ mod coordinator;
 mod generator;
 mod histogram;
 mod lookups;
+mod response;
 mod sealed;
 mod tally;
 

@@ -43,6 +43,8 @@ pub struct Counts {
     pub sent: u64,
     /// Votes accepted.
     pub accepted: u64,
+    /// Votes whose response times are told by second.
+    pub timed: u64,
     /// Attempts that failed.
     pub failed: u64,
     /// The same by [`Failure`] number.

@@ -8,7 +8,7 @@ use voteburst_burst::outcome::Failure;
 use voteburst_burst::tally::{MOST_SECONDS, ProxyTally, Second, Tally};
 
 use super::sealed::{Counts, Latencies, ProxyCounts};
-use super::{WireProblem, at_most, histogram, malformed};
+use super::{WireProblem, at_most, histogram, malformed, response};
 use crate::wire;
 
 /// The most proxies a snapshot may name. An answer holds some hundred addresses at most, and each proxy costs the
@@ -122,6 +122,7 @@ fn proxy_to_wire(address: Vec<u8>, proxy: &ProxyTally) -> wire::ProxyTally {
         service: histogram::to_wire(&proxy.service),
         lateness: histogram::to_wire(&proxy.lateness),
         seconds: Some(seconds_to_wire(&proxy.seconds)),
+        response_seconds: response::to_wire(&proxy.response_by_second),
     }
 }
 
@@ -129,6 +130,7 @@ fn judge_proxy(message: &wire::ProxyTally, counts: &mut Counts) -> Result<(), Wi
     for latency in [&message.response, &message.service, &message.lateness] {
         histogram::judge(latency.as_ref())?;
     }
+    counts.timed += response::judge(message.response_seconds.as_ref())?;
     let Some(seconds) = &message.seconds else { return Ok(()) };
     judge_seconds(seconds)?;
     counts.sent += sum(&seconds.sent);
@@ -144,6 +146,7 @@ fn add_proxy(message: &wire::ProxyTally, proxy: &mut ProxyTally) -> Result<(), W
     histogram::add_to(&mut proxy.response, message.response.as_ref())?;
     histogram::add_to(&mut proxy.service, message.service.as_ref())?;
     histogram::add_to(&mut proxy.lateness, message.lateness.as_ref())?;
+    response::add_to(&mut proxy.response_by_second, message.response_seconds.as_ref())?;
     message.seconds.as_ref().map_or(Ok(()), |seconds| add_seconds(seconds, &mut proxy.seconds))
 }
 

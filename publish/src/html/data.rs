@@ -3,14 +3,16 @@
 
 use serde_json::{Value, json};
 use voteburst_burst::skew::EVENTS_PER_PROXY;
-use voteburst_coordinator::report::{ProxySecond, Report};
+use voteburst_coordinator::report::{ProxySecond, Report, SecondQuantiles};
 
 use super::Shown;
+use super::detail::{BANDS, band_ms};
 
 /// The data of a page.
 pub(super) fn of(runs: &[Shown<'_>]) -> Value {
     json!({
         "events_per_proxy": EVENTS_PER_PROXY,
+        "bands": (0..=BANDS).map(band_ms).collect::<Vec<_>>(),
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
     })
 }
@@ -19,7 +21,7 @@ fn run(shown: &Shown<'_>) -> Value {
     let Shown { report, detail } = shown;
     let by_proxy = |figure: fn(&ProxySecond) -> i64| by_proxy(report, figure);
     let limits = report.limits.as_ref();
-    let late_limit = report.thresholds.iter().find(|threshold| threshold.name == "lateness_p99_max");
+    let limit = |name: &str| report.thresholds.iter().find(|threshold| threshold.name == name).map(|threshold| threshold.limit);
     json!({
         "zone": report.zone,
         "outcome": report.verdict.outcome,
@@ -32,7 +34,8 @@ fn run(shown: &Shown<'_>) -> Value {
         "accepted": by_proxy(|cell| cell.accepted.into()),
         "failed": by_proxy(|cell| i64::try_from(cell.failed).unwrap_or(i64::MAX)),
         "lateness": report.timeline.iter().map(|second| second.lateness_p99_ms).collect::<Vec<_>>(),
-        "lateness_limit": late_limit.map(|threshold| threshold.limit),
+        "lateness_limit": limit("lateness_p99_max"),
+        "response_limit": limit("response_p99_max"),
         "connections": limits.map(|limits| limits.connections),
         "at_once": limits.map(|limits| u64::from(limits.per_server) * u64::from(limits.web_servers)),
         "votes_per_s": limits.map(|limits| limits.votes_per_s),
@@ -41,6 +44,9 @@ fn run(shown: &Shown<'_>) -> Value {
         "curve": detail.response,
         "curve_lateness": detail.lateness,
         "response": responses(report),
+        "response_all": report.timeline.iter().map(|second| quantiles(second.response_ms)).collect::<Vec<_>>(),
+        "response_by_second": response_by_second(report),
+        "heat": heat(shown),
         "failures": failures(report),
         "forecast": report.forecast.as_ref().map(|forecast| &forecast.figures),
         "carriers": carriers(report),
@@ -51,6 +57,33 @@ fn run(shown: &Shown<'_>) -> Value {
 fn by_proxy(report: &Report, figure: fn(&ProxySecond) -> i64) -> Vec<Vec<i64>> {
     let of = |address: &String| report.timeline.iter().map(|second| second.proxies.get(address).map_or(0, figure)).collect();
     report.proxies.iter().map(|proxy| of(&proxy.address)).collect()
+}
+
+/// p50, p90 and p99 of a second, in milliseconds, of three digits: they are known to an eighth, and a page holds ten thousands.
+fn quantiles(response: Option<SecondQuantiles>) -> Value {
+    let short = |ms: f64| format!("{ms:.2e}").parse().unwrap_or(ms);
+    response.map_or(Value::Null, |ms| [ms.p50, ms.p90, ms.p99].map(short).to_vec().into())
+}
+
+/// The same of every proxy in every second.
+fn response_by_second(report: &Report) -> Value {
+    let of = |address: &String| -> Value {
+        report.timeline.iter().map(|second| quantiles(second.proxies.get(address).and_then(|cell| cell.response_ms))).collect()
+    };
+    report.proxies.iter().map(|proxy| of(&proxy.address)).collect()
+}
+
+/// Counts of every proxy by second and band: rows of a second, its lowest band with a vote, and the counts from there on.
+fn heat(shown: &Shown<'_>) -> Value {
+    let of = |address: &String| {
+        let heat = shown.detail.heat.iter().find(|heat| heat.proxy == *address);
+        let rows = heat.map_or(&[][..], |heat| &heat.seconds).iter();
+        rows.map(|(t, lowest, counts)| {
+            [json!(t), json!(lowest)].into_iter().chain(counts.iter().map(|count| json!(count))).collect()
+        })
+        .collect::<Vec<Value>>()
+    };
+    shown.report.proxies.iter().map(|proxy| of(&proxy.address)).collect::<Vec<_>>().into()
 }
 
 /// Response times of every proxy, in milliseconds.

@@ -1,10 +1,14 @@
 //! What a page shows of a run beyond its report.
 
-use voteburst_burst::tally::Latency;
+use voteburst_burst::tally::{Latency, RESPONSE_PLACES, ResponseSeconds, lowest_us};
 use voteburst_coordinator::journal::Evidence;
 
 /// Steps of a curve per halving of the distance to 100 %, as HdrHistogram's own tools draw it.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
+/// Places of a response time that make a band of the heat map: half a power of two, so that a dozen bands hold most bursts.
+const PLACES_PER_BAND: usize = 4;
+/// How many bands there are.
+pub(super) const BANDS: usize = RESPONSE_PLACES / PLACES_PER_BAND;
 /// The most of a scenario that a page carries, in bytes; arrivals by trace may be of any length.
 const MOST_SCENARIO: usize = 64 * 1024;
 /// The most of one of its lines, in characters.
@@ -23,6 +27,8 @@ pub struct Detail {
     pub lateness: Vec<(f64, f64)>,
     /// The windows of the questions: name, when it opens and when it closes in seconds after T0.
     pub windows: Vec<(String, f64, f64)>,
+    /// Response times of every proxy by the second that votes were planned for, in the order of the report.
+    pub heat: Vec<Heat>,
     /// The scenario as it was played, in TOML, with the values of headers that may be secret hidden.
     pub scenario: String,
 }
@@ -40,10 +46,49 @@ impl Detail {
             planned_per_s: plan.votes_by_second(&(0..plan.scenario.audience.viewers)),
             response: curve(&total.response),
             lateness: curve(&total.lateness),
+            heat: heat(evidence),
             windows: plan.scenario.questions.iter().map(window).collect(),
             scenario: shown(&plan.scenario.to_toml()),
         }
     }
+}
+
+/// Response times of one proxy, for a picture of all: counts by second and band.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heat {
+    /// Its address.
+    pub proxy: String,
+    /// Second after T0, its lowest band that holds a vote, and the counts from that band on.
+    pub seconds: Vec<(i64, usize, Vec<u64>)>,
+}
+
+/// The least response time of a band, in milliseconds.
+pub(super) fn band_ms(band: usize) -> f64 {
+    lowest_us((band * PLACES_PER_BAND).min(RESPONSE_PLACES)) as f64 / 1_000.0
+}
+
+fn heat(evidence: &Evidence) -> Vec<Heat> {
+    let t0 = i64::from(evidence.record.t0_second.unwrap_or(0));
+    let proxies = evidence.tally().proxies().into_iter();
+    proxies.map(|(address, tally)| Heat { proxy: address.to_string(), seconds: bands(&tally.response_by_second, t0) }).collect()
+}
+
+fn bands(response: &ResponseSeconds, t0: i64) -> Vec<(i64, usize, Vec<u64>)> {
+    let mut seconds: Vec<(i64, usize, Vec<u64>)> = Vec::new();
+    for (second, place, count) in response.cells() {
+        let (t, band) = (i64::from(second) - t0, place / PLACES_PER_BAND);
+        if seconds.last().is_none_or(|(last, ..)| *last != t) {
+            seconds.push((t, band, Vec::new()));
+        }
+        // Cells come in order, so the first of a second is its lowest, and there is a last one.
+        let Some((_, lowest, counts)) = seconds.last_mut() else { continue };
+        let index = band - *lowest;
+        if counts.len() <= index {
+            counts.resize(index + 1, 0);
+        }
+        counts[index] += u64::from(count);
+    }
+    seconds
 }
 
 fn curve(latency: &Latency) -> Vec<(f64, f64)> {
@@ -93,6 +138,22 @@ mod tests {
         assert!(!told.contains("s3cret") && !told.contains("k3y"), "{told}");
         assert!(told.contains("authorization = \"(hidden)\"") && told.contains("a/b") && told.contains("proxies = 2"), "{told}");
         assert!(shown(&"offset = 1\n".repeat(100_000)).len() < MOST_SCENARIO + 100);
+    }
+
+    #[test]
+    fn bands_hold_every_vote_once_in_its_second_and_between_its_bounds() {
+        let mut response = ResponseSeconds::default();
+        let votes = [(9, 0), (9, 3), (12, 1_000), (12, 1_100), (12, 900_000)];
+        votes.iter().for_each(|(second, micros)| response.record_ns(*second, micros * 1_000));
+        let bands = bands(&response, 10);
+        assert_eq!(bands.iter().map(|(t, ..)| *t).collect::<Vec<_>>(), [-1, 2]);
+        assert_eq!(bands[0], (-1, 0, vec![2]));
+        let (_, lowest, counts) = &bands[1];
+        let filled: Vec<_> = (*lowest..).zip(counts).filter(|(_, count)| **count > 0).collect();
+        assert_eq!(filled.iter().map(|(_, count)| **count).collect::<Vec<_>>(), [1, 1, 1]);
+        for ((band, _), ms) in filled.iter().zip([1.0, 1.1, 900.0]) {
+            assert!((band_ms(*band)..band_ms(band + 1)).contains(&ms), "{ms} in band {band}");
+        }
     }
 
     #[test]

@@ -19,13 +19,14 @@ use voteburst_coordinator::report::Report;
 use voteburst_coordinator::report::compare::Comparison;
 use voteburst_coordinator::report::terminal::word;
 
-pub use detail::Detail;
+pub use detail::{Detail, Heat};
 
 use crate::assets;
 use words::{push, text};
 
 const STYLE: &str = include_str!("../../assets/report.css");
 const PICTURES: &str = include_str!("../../assets/pictures.js");
+const OVER_TIME: &str = include_str!("../../assets/over_time.js");
 const SCRIPT: &str = include_str!("../../assets/report.js");
 
 /// A run as a page shows it.
@@ -54,7 +55,7 @@ pub fn of_comparison(comparison: &Comparison, details: &[Detail]) -> String {
 
 fn page(title: &str, head: &str, runs: &[Shown<'_>]) -> String {
     let data = words::json(&data::of(runs));
-    let scripts = [assets::CHARTS, assets::PALETTE, PICTURES, SCRIPT];
+    let scripts = [assets::CHARTS, assets::PALETTE, PICTURES, OVER_TIME, SCRIPT];
     let hashes: Vec<String> =
         scripts.iter().map(|script| format!("'sha256-{}'", BASE64.encode(Sha256::digest(script)))).collect();
     let mut out = String::with_capacity(assets::CHARTS.len() + data.len() + 100_000);

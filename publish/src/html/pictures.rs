@@ -20,7 +20,7 @@ struct Picture {
     by_second: bool,
 }
 
-const PICTURES: [Picture; 11] = [
+const PICTURES: [Picture; 13] = [
     Picture {
         id: "open",
         title: "Open connections at each proxy",
@@ -65,6 +65,26 @@ const PICTURES: [Picture; 11] = [
         lead: "Sent and not yet answered, at the end of each second. What lies above the limit waits for a free web server.",
         has: has_timeline,
         without: "No vote was sent.",
+        together: false,
+        by_second: true,
+    },
+    Picture {
+        id: "over_time",
+        title: "Response times over time",
+        lead: "By the second that votes were planned for, from that instant to the accepted answer: who wanted to vote then waited this long. Half of the \
+               votes were answered below the thin line, 90 % below the dashed one, 99 % below the thick one. Press proxies above to see theirs instead.",
+        has: has_response,
+        without: "No vote was accepted.",
+        together: false,
+        by_second: true,
+    },
+    Picture {
+        id: "heat",
+        title: "How many waited how long",
+        lead: "Every accepted vote, by the second it was planned for and how long it took: the stronger the colour, the more votes. A band that \
+               splits in two is an audience of which some are served well and others not. Press proxies above to see theirs alone.",
+        has: |shown| shown.detail.heat.iter().any(|heat| !heat.seconds.is_empty()),
+        without: "No response was measured.",
         together: false,
         by_second: true,
     },
@@ -131,6 +151,10 @@ const PICTURES: [Picture; 11] = [
 
 fn has_timeline(shown: &Shown<'_>) -> bool {
     !shown.report.timeline.is_empty() && !shown.report.proxies.is_empty()
+}
+
+fn has_response(shown: &Shown<'_>) -> bool {
+    shown.report.timeline.iter().any(|second| second.response_ms.is_some())
 }
 
 /// All pictures, with the key of the proxies before them.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use voteburst_coordinator::report::{ProxySecond, TimelineSecond};
+use voteburst_coordinator::report::{ProxySecond, SecondQuantiles, TimelineSecond};
 
 use super::*;
 use crate::fixture;
@@ -27,23 +27,40 @@ fn read(page: &str) -> &str {
     body.split_once("<script type=\"application/json\"").unwrap().0
 }
 
+fn address(number: usize) -> String {
+    format!("127.101.{}.{}", 200 + number / 100, 100 + number % 100)
+}
+
 /// A run of as many proxies and seconds, with full figures everywhere.
 fn large(proxies: usize, seconds: i64) -> Report {
     let mut report = fixture::report();
-    let address = |number: usize| format!("127.101.{}.{}", 200 + number / 100, 100 + number % 100);
     let one = report.proxies[0].clone();
     report.proxies =
         (0..proxies).map(|number| voteburst_coordinator::report::Proxy { address: address(number), ..one.clone() }).collect();
-    let cell =
-        ProxySecond { open: 7_512, in_flight: 1_234, accepted: 543, failed: 120, sent: 654, opened: 1_250, dns_answers: 1_250 };
+    let response_ms = Some(SecondQuantiles { p50: 1_179.647, p90: 2_621.439, p99: 9_437.183 });
+    let cell = ProxySecond {
+        open: 7_512,
+        in_flight: 1_234,
+        accepted: 543,
+        failed: 120,
+        sent: 654,
+        opened: 1_250,
+        dns_answers: 1_250,
+        response_ms,
+    };
     let cells: BTreeMap<String, ProxySecond> = (0..proxies).map(|number| (address(number), cell)).collect();
     let second = |t_s| TimelineSecond {
         t_s,
         busiest_new_share: Some(0.071_234_567),
         lateness_p99_ms: Some(19.456),
+        response_ms,
         proxies: cells.clone(),
     };
     report.timeline = (-60..seconds).map(second).collect();
+    for second in report.timeline.iter_mut().filter(|second| second.t_s < 0) {
+        second.response_ms = None;
+        second.proxies.values_mut().for_each(|cell| cell.response_ms = None);
+    }
     report.plan.viewers = 300_000;
     report
 }
@@ -52,7 +69,10 @@ fn detail() -> Detail {
     let curve: Vec<_> = (0..100).map(|step| (1.0 - 0.5_f64.powi(step / 5), f64::from(step) * 12.345)).collect();
     let (response, lateness) = (curve.clone(), curve);
     let windows = vec![("winner".to_owned(), 0.0, 60.0)];
-    Detail { planned_per_s: vec![12_345; 140], response, lateness, windows, scenario: "name = \"x\"\n".repeat(5_000) }
+    // 16 bands, a factor of 256 between quickest and slowest, with the 540 votes that each proxy accepts in a second.
+    let seconds: Vec<_> = (0..140).map(|t| (t, 12, (26..42).collect())).collect();
+    let heat = (0..40).map(|number| Heat { proxy: address(number), seconds: seconds.clone() }).collect();
+    Detail { planned_per_s: vec![12_345; 140], response, lateness, heat, windows, scenario: "name = \"x\"\n".repeat(5_000) }
 }
 
 #[test]
@@ -102,8 +122,8 @@ fn words_of_others_are_shown_and_never_obeyed() {
     let comparison = Comparison::of(vec![report.clone()], vec![hostile.into()]);
     for page in [of_run(&report, &detail), of_comparison(&comparison, &[detail])] {
         assert!(!page.contains("<img") && !read(&page).contains("<script"));
-        // The data, the library, the looks, the pictures and the page's own: no other element of that kind begins or ends.
-        assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (5, 5));
+        // The data, the library, the looks, the pictures, those over time and the page's own: no other element of that kind begins or ends.
+        assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (6, 6));
         assert_eq!(page.matches("</title>").count(), 1);
         assert_eq!(drawn_from(&page)["runs"][0]["zone"], hostile);
     }
@@ -115,7 +135,7 @@ fn the_browser_runs_the_scripts_of_the_page_and_asks_nobody_for_anything() {
     let (_, policy) = page.split_once("Content-Security-Policy\" content=\"").unwrap();
     let policy = policy.split('"').next().unwrap();
     assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
-    assert_eq!(policy.matches("'sha256-").count(), 4, "{policy}");
+    assert_eq!(policy.matches("'sha256-").count(), 5, "{policy}");
     assert!(!policy.contains("http") && !policy.contains("script-src 'unsafe"), "{policy}");
 }
 
