@@ -77,7 +77,7 @@ pub struct Live {
 pub struct LiveProxy {
     /// Its address.
     pub address: String,
-    /// Connections open now.
+    /// Connections open now, of agents that are not lost.
     pub open: u64,
     /// Connections that it accepts at most: of the stage, or what the scenario's `peak_open_max` allows on a live target.
     pub limit: Option<u64>,
@@ -215,6 +215,7 @@ impl Live {
         let snapshots = || members.iter().filter_map(|member| member.newest);
         let sum = |count: fn(&Sealed) -> u64| snapshots().map(count).sum();
         let agents: Vec<_> = members.iter().map(|member| agent(member, decoded)).collect();
+        let there = agents.iter().filter(|agent| agent.state != AgentState::Lost);
         Self {
             run: fixed.run.clone(),
             scenario: fixed.scenario.clone(),
@@ -223,7 +224,7 @@ impl Live {
             second,
             length_s: u32::try_from(fixed.planned_by.len()).unwrap_or(u32::MAX),
             viewers: fixed.viewers,
-            connected: agents.iter().filter(|agent| agent.state != AgentState::Lost).map(|agent| agent.connected).sum(),
+            connected: there.map(|agent| agent.connected).fold(0, u32::saturating_add),
             expected_agents: fixed.expected_agents,
             planned: second.map_or(0, |second| planned_until(&fixed.planned_by, second)),
             planned_total: fixed.planned_by.last().copied().unwrap_or(0),
@@ -232,7 +233,7 @@ impl Live {
             failed: sum(|snapshot| snapshot.counts.failed),
             ended: sum(|snapshot| snapshot.ended.into()),
             outcomes: outcomes(snapshots()),
-            proxies: proxies(fixed, snapshots(), decoded),
+            proxies: proxies(fixed, members, decoded),
             agents,
             dns: dns(snapshots()),
             response: decoded.response.clone(),
@@ -256,9 +257,10 @@ fn outcomes<'a>(snapshots: impl Iterator<Item = &'a Sealed>) -> BTreeMap<&'stati
 /// The key of [`Live::outcomes`] beside those of [`Failure`].
 pub const ACCEPTED: &str = "accepted";
 
-fn proxies<'a>(fixed: &Fixed, snapshots: impl Iterator<Item = &'a Sealed>, decoded: &Decoded) -> Vec<LiveProxy> {
+fn proxies(fixed: &Fixed, members: &[Member<'_>], decoded: &Decoded) -> Vec<LiveProxy> {
     let mut all: BTreeMap<IpAddr, (LiveProxy, u64)> = fixed.fronts.iter().map(|front| (*front, Default::default())).collect();
-    for counts in snapshots.flat_map(|snapshot| &snapshot.each) {
+    let each = members.iter().filter_map(|member| Some((member.state == AgentState::Lost, &member.newest?.each)));
+    for (lost, counts) in each.flat_map(|(lost, each)| each.iter().map(move |counts| (lost, counts))) {
         let (proxy, closed) = all.entry(counts.address).or_default();
         proxy.connections += counts.opened;
         proxy.refused += counts.refused;
@@ -266,7 +268,8 @@ fn proxies<'a>(fixed: &Fixed, snapshots: impl Iterator<Item = &'a Sealed>, decod
         proxy.accepted += counts.accepted;
         proxy.failed += counts.failed;
         proxy.dns_answers += counts.dns_answers;
-        *closed += counts.closed;
+        // Nobody knows how many a lost agent still holds; those of before would stand there for ever.
+        *closed += if lost { counts.opened } else { counts.closed };
     }
     let shown = |(address, (proxy, closed)): (IpAddr, (LiveProxy, u64))| LiveProxy {
         address: address.to_string(),

@@ -106,6 +106,7 @@ fn a_lost_agents_connections_are_not_open_but_what_it_counted_stays() {
     let members = [member(&snapshots[0], AgentState::Lost), member(&snapshots[1], AgentState::Armed)];
     let live = Live::of(&fixed(), Phase::Burst, Some(0), &members, &Decoded::default());
     assert_eq!((live.connected, live.sent), (2, 10));
+    assert_eq!((live.proxies[0].open, live.proxies[0].connections), (2, 6));
 }
 
 #[test]
@@ -114,6 +115,13 @@ fn before_snapshots_come_agents_tell_how_many_are_connected() {
     let live = Live::of(&fixed(), Phase::Doors, None, &[waiting], &Decoded::default());
     assert_eq!((live.connected, live.planned, live.planned_total, live.length_s), (12, 0, 10, 3));
     assert_eq!(live.agents[0].offset_ms, None);
+}
+
+#[test]
+fn connections_beyond_counting_that_agents_claim_are_as_many_as_can_be_counted() {
+    let boaster = || Member { connected: u32::MAX, state: AgentState::Fit, ..Member::default() };
+    let live = Live::of(&fixed(), Phase::Doors, None, &[boaster(), boaster()], &Decoded::default());
+    assert_eq!(live.connected, u32::MAX);
 }
 
 #[test]
