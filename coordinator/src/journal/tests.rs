@@ -132,6 +132,17 @@ fn a_stage_that_could_accept_nobody_makes_a_run_unknown() {
 }
 
 #[test]
+fn votes_that_fail_before_a_proxy_is_known_have_their_seconds_too() {
+    let plan = plan();
+    let mut lost = snapshot(0);
+    lost.tally.unplaced.second(6).failed[voteburst_burst::outcome::Failure::Dns as usize] = 5;
+    let evidence = Evidence::new(record_of(&plan), Arc::new(plan), vec![Sealed::new(&lost).unwrap()], None);
+    let report = crate::report::Report::of_evidence(&evidence);
+    assert_eq!(report.votes.failures["dns"], 5);
+    assert_eq!(report.unplaced, [crate::report::UnplacedSecond { t_s: 2, failed: 5 }]);
+}
+
+#[test]
 fn a_run_without_a_ballot_box_has_none() {
     let (_home, dir, _) = written();
     assert_eq!(Evidence::load(&dir).unwrap().ballots, None);

@@ -18,7 +18,7 @@ use crate::record::ZoneSeen;
 
 use super::forecast::{ForecastPart, Measured};
 use super::generator::{self, GeneratorPart};
-use super::timeline::timeline;
+use super::timeline::{timeline, unplaced};
 use super::{
     Agent, CacheFacts, DnsPart, Latencies, Limits, PlanPart, Proxy, Quantiles, ReasonPart, Report, SCHEMA, Start, ThresholdPart,
     VerdictPart, Votes,
@@ -150,6 +150,7 @@ impl Report {
             agents: findings.agents.iter().map(|facts| agent(facts, findings.t0_second.unwrap_or(0))).collect(),
             proxies: proxies.iter().map(|(address, tally)| proxy(*address, tally, findings.stage.get(address))).collect(),
             timeline: timeline(&proxies, &findings.tally.late, findings.t0_second.unwrap_or(0)),
+            unplaced: unplaced(&findings.tally.unplaced, findings.t0_second.unwrap_or(0)),
         }
     }
 }

@@ -79,6 +79,9 @@ pub struct Report {
     pub proxies: Vec<Proxy>,
     /// What happened in each second, doors included: `t_s` is negative before T0.
     pub timeline: Vec<TimelineSecond>,
+    /// Attempts to vote that failed before a proxy was known, by second; seconds without any are left out.
+    #[serde(default)]
+    pub unplaced: Vec<UnplacedSecond>,
 }
 
 /// The verdict as published.
@@ -288,6 +291,15 @@ pub struct SecondQuantiles {
     pub p90: f64,
     /// 99th percentile.
     pub p99: f64,
+}
+
+/// Votes of one second that had no proxy to fail at: of a phone that does not know where to send its vote, no proxy hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnplacedSecond {
+    /// Its beginning, in seconds after T0.
+    pub t_s: i64,
+    /// Attempts failed in it, most of them at DNS.
+    pub failed: u64,
 }
 
 /// One proxy in one second.

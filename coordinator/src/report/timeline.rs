@@ -2,9 +2,17 @@
 
 use std::net::IpAddr;
 
-use voteburst_burst::tally::{LateSeconds, ProxyTally, ResponseSecond, ResponseSeconds};
+use voteburst_burst::tally::{LateSeconds, ProxyTally, ResponseSecond, ResponseSeconds, Second};
 
-use super::{ProxySecond, SecondQuantiles, TimelineSecond};
+use super::{ProxySecond, SecondQuantiles, TimelineSecond, UnplacedSecond};
+
+/// Failures that no proxy's row of the timeline can hold.
+pub(super) fn unplaced(tally: &ProxyTally, t0_second: u32) -> Vec<UnplacedSecond> {
+    let seconds = (0_i64..).zip(&tally.seconds);
+    let second =
+        |(second, counts): (i64, &Second)| UnplacedSecond { t_s: second - i64::from(t0_second), failed: counts.failed_total() };
+    seconds.map(second).filter(|second| second.failed > 0).collect()
+}
 
 /// Every second since the doors opened, of all proxies.
 pub(super) fn timeline(proxies: &[(IpAddr, ProxyTally)], late: &LateSeconds, t0_second: u32) -> Vec<TimelineSecond> {
