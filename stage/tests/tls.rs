@@ -126,7 +126,7 @@ async fn streams_of_one_connection_wait_in_the_queue_and_are_refused_like_connec
     let (identity, connector) = identity();
     let (service_time, queue_timeout) = (service(Duration::from_millis(400)), Duration::from_millis(200));
     let spec = WorkerSpec { identity: Some(identity), server_limit: 1, service_time, queue_timeout, ..spec() };
-    let mut worker = Worker::open(spec).await;
+    let mut worker = Worker::open_standing_still(spec).await;
     let (requests, _end) = http2(&connector(&["h2"]), worker.listening[0]).await;
     let asked: Vec<_> = (0..6)
         .map(|ticket| {
@@ -134,6 +134,10 @@ async fn streams_of_one_connection_wait_in_the_queue_and_are_refused_like_connec
             tokio::spawn(async move { ask(&requests, "POST", ballot(ticket)).await.unwrap() })
         })
         .collect();
+    worker.counters_when(|counters| counters.req_tot == 6).await;
+    for _ in 0..2 {
+        worker.advance(queue_timeout).await;
+    }
     let mut statuses = Vec::new();
     for asked in asked {
         let (status, body) = asked.await.unwrap();
@@ -151,22 +155,32 @@ async fn an_idle_connection_is_ended_politely_in_either_protocol_and_a_silent_on
     let (identity, connector) = identity();
     let keep_alive_timeout = Duration::from_millis(300);
     let spec = WorkerSpec { identity: Some(identity), service_time: service(Duration::ZERO), keep_alive_timeout, ..spec() };
-    let mut worker = Worker::open(spec).await;
+    let mut worker = Worker::open_standing_still(spec).await;
     let address = worker.listening[0];
     let mut http1 = connect(&connector(&["http/1.1"]), address).await;
+    // An answer tells that the proxy has shaken hands as well, without which it would end the connection without a word.
+    http1.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"voteburst stage\n") {
+        answer.push(http1.read_u8().await.unwrap());
+    }
+    worker.advance(keep_alive_timeout).await;
     // rustls calls an end without close_notify an error.
     let end = tokio::time::timeout(PATIENCE, http1.read_to_end(&mut Vec::new())).await.expect("closed in time");
     assert_eq!(end.unwrap(), 0);
     let (requests, end) = http2(&connector(&["h2"]), address).await;
     assert_eq!(ask(&requests, "POST", ballot(0)).await.unwrap().0, 200);
+    worker.advance(keep_alive_timeout).await;
     tokio::time::timeout(PATIENCE, end).await.expect("closed in time").unwrap().unwrap();
     let refused = ask(&requests, "POST", ballot(1)).await.unwrap_err();
     assert_eq!((refused.is_go_away(), refused.reason()), (true, Some(h2::Reason::NO_ERROR)), "{refused}");
     #[expect(clippy::disallowed_methods, reason = "a test's client is no target of the agent")]
     let mut silent = TcpStream::connect(address).await.unwrap();
+    worker.counters_when(|counters| counters.conn_tot == 3).await;
+    worker.advance(keep_alive_timeout).await;
     assert_eq!(tokio::time::timeout(PATIENCE, silent.read(&mut [0])).await.expect("closed in time").unwrap(), 0);
     let counters = worker.counters_when(|counters| counters.conn_cur == 0).await;
-    assert_eq!((counters.conn_tot, counters.idle_closed, counters.req_tot), (3, 3, 1), "{counters:?}");
+    assert_eq!((counters.conn_tot, counters.idle_closed, counters.req_tot), (3, 3, 2), "{counters:?}");
 }
 
 #[tokio::test]
