@@ -3,7 +3,7 @@
 //! Snapshots are added up a few at each tick, as [`crate::live::Rounds`] does, so that a large fleet delays nobody's word. A look
 //! is done when all are in the sum: once a second up to [`AGENTS_PER_S`] agents, every 16 s for 1,000. A limit stops the burst
 //! when it is broken at two looks in a row, with samples that are large enough each time
-//! ([`voteburst_burst::expect::Measure::enough`]), so that neither the first handful of votes nor one bad second does.
+//! ([`voteburst_burst::expect::Measure::enough`]) and with something new at the second, so that neither the first handful of votes nor one bad second does.
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +35,8 @@ const _: () = assert!(AGENTS_PER_TICK * 10 >= AGENTS_PER_S);
 #[derive(Debug, Default)]
 struct Sum {
     tally: Tally,
+    /// Of the snapshots' numbers: what differs holds something new.
+    seqs: u64,
     ended: u64,
     accepted: u64,
     connected: u64,
@@ -59,6 +61,8 @@ pub(super) struct Guard {
     next: Option<u32>,
     began: Option<FleetTime>,
     sum: Sum,
+    /// [`Sum::seqs`] of the last look.
+    looked_at: u64,
 }
 
 impl Guard {
@@ -70,7 +74,7 @@ impl Guard {
             return None;
         }
         let voters = voters(plan, &(0..plan.scenario.audience.viewers));
-        Some(Self { limits, fronts, voters, next: None, began: None, sum: Sum::default() })
+        Some(Self { limits, fronts, voters, next: None, began: None, sum: Sum::default(), looked_at: 0 })
     }
 
     /// Goes on with a look; tells what broke when it is done and something did. `viewers` tells the size of an agent's share.
@@ -98,6 +102,7 @@ impl Guard {
 
     fn add(&mut self, snapshot: &Sealed, viewers: impl Fn(u32) -> u64) {
         snapshot.add_to(&mut self.sum.tally);
+        self.sum.seqs = self.sum.seqs.wrapping_add(snapshot.seq);
         self.sum.ended += u64::from(snapshot.ended);
         self.sum.accepted += snapshot.counts.accepted;
         // Taking the head out of the bytes is work that few scenarios ask for.
@@ -110,6 +115,10 @@ impl Guard {
 
     fn judge(&mut self, plan: &Plan, times: Times) -> Option<Stopped> {
         let sum = std::mem::take(&mut self.sum);
+        if std::mem::replace(&mut self.looked_at, sum.seqs) == sum.seqs {
+            // Nobody has said anything since: the same evidence must not be held against a limit twice.
+            return None;
+        }
         let nothing = ProxyTally::default();
         let mut proxies = sum.tally.proxies();
         let missing = self.fronts.iter().filter(|front| !proxies.iter().any(|(known, _)| known == *front));
