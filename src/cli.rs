@@ -391,6 +391,9 @@ pub(crate) struct Diff {
     /// How to write it to standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// Also write it to this file as a page: differences first, then the pictures of both side by side
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// How a result is written.

@@ -47,6 +47,7 @@ function overTime(run, theme, picked) {
     series[0].markLine = { silent: true, symbol: "none", data: [lineAt(theme, limit, `limit of 99 %: ${milliseconds(limit)}`, theme.bad)] };
   }
   const option = onlyAnswered(axes(theme, "response", {}, { series }), ANSWERED);
+  if (picked.size === 0) option.legend = legend(theme, QUANTILES);
   Object.assign(option.yAxis, { type: "log", ...range });
   option.yAxis.axisLabel = { color: theme.muted, fontSize: 12, formatter: milliseconds };
   return { option, walk: { axis: "x", values: ANSWERED }, format: milliseconds, inOrder: true };
@@ -87,7 +88,7 @@ function heat(run, theme, picked) {
   const cells = heatOf(run, picked);
   const option = onlyAnswered(axes(theme, "response", {}), HEATED);
   option.xAxis.boundaryGap = true;
-  const everyBand = BANDS.length > 12 ? 4 : 2;
+  const everyBand = [1, 2, 4, 8].find((step) => BANDS.length / step <= 7) ?? 16;
   option.yAxis = {
     ...option.yAxis, type: "category", data: BANDS.map(bandName), splitLine: { show: false }, axisTick: { show: false }, axisLine: { lineStyle: { color: theme.line } },
     axisLabel: {

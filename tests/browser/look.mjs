@@ -52,6 +52,17 @@ async function figures() {
   const row = await page.locator("details[data-table=open] table").first().locator("tbody tr").last().locator("td").allTextContents();
   assert.deepEqual(row, report.proxies.map(({ address }) => last.proxies[address].open.toLocaleString("en")));
   fine();
+  await open("diff.html");
+  const both = await drawn(page);
+  comparison.runs.slice(0, 2).forEach(({ report }, place) => hold(both, place, report));
+  sameScales(both);
+  // What differs for sure stands above all pictures: the zones of this comparison share new connections otherwise.
+  const says = await page.locator("#changes table").first().locator("tbody tr td:nth-child(2)").allTextContents();
+  assert.ok(says.length > 0 && says.every((word) => ["WORSE", "better", "different"].includes(word)), String(says));
+  const [changes, first] = await page.evaluate(() => ["#changes", ".picture"].map((of) => document.querySelector(of).getBoundingClientRect().top));
+  assert.ok(changes < first, "differences come before pictures");
+  await page.screenshot({ path: "diff-light.png", fullPage: true });
+  fine();
   const [{ zone, report: alone }] = comparison.runs;
   await open(join(zone, "report.html"));
   hold(await drawn(page), 0, alone);
@@ -61,19 +72,22 @@ async function figures() {
 /** No violation of any of axe-core's rules; in the dark it looks at contrasts only, for the rest is the same. */
 async function accessibility() {
   const dark = { runOnly: ["color-contrast", "link-in-text-block"] };
-  for (const [name, look, rules] of [["light", {}, {}], ["dark", { colorScheme: "dark" }, dark], ["phone", { width: 390, height: 844 }, null]]) {
-    await open("compare.html", look);
-    if (name !== "light") await page.screenshot({ path: `compare-${name}.png`, fullPage: true });
+  for (const [name, look, rules, path] of [
+    ["light", {}, {}, "compare"], ["dark", { colorScheme: "dark" }, dark, "compare"], ["phone", { width: 390, height: 844 }, null, "compare"],
+    ["light", {}, {}, "diff"], ["phone", { width: 390, height: 844 }, null, "diff"],
+  ]) {
+    await open(`${path}.html`, look);
+    if (name !== "light") await page.screenshot({ path: `${path}-${name}.png`, fullPage: true });
     const across = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok(across <= 0, `${name}: the page is ${across} px wider than the window`);
+    assert.ok(across <= 0, `${path}, ${name}: the page is ${across} px wider than the window`);
     if (rules) {
       // Tables are closed at first; of those second by second one is as good as all, and so are the first rows of each.
-      await page.evaluate(() => document.querySelectorAll("#tables details, [data-table=open]").forEach((details) => { details.open = true; }));
+      await page.evaluate(() => document.querySelectorAll("#tables details, #changes details, [data-table=open], [data-table=heat]").forEach((details) => { details.open = true; }));
       await page.evaluate(axe);
       const run = (rules) => globalThis.axe.run({ exclude: ["svg", "tbody tr:nth-child(n+4)"] }, { resultTypes: ["violations"], ...rules });
       const { violations } = await page.evaluate(run, rules);
       const told = violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0].html.slice(0, 200)} ${nodes[0].failureSummary}`);
-      assert.deepEqual(told, [], name);
+      assert.deepEqual(told, [], `${path}, ${name}`);
     }
     fine();
   }

@@ -125,6 +125,16 @@ fn pages_show_the_figures_of_the_report_to_everybody_and_ask_nobody_for_anything
     assert!(!String::from_utf8(compared).unwrap().contains("never-on-a-page"), "a page tells a secret header");
     let report: Report = serde_json::from_slice(&read(&pages.join(ZONES[0]).join("report.json"))).unwrap();
     odd(&report, &pages);
+    let [a, b] = ZONES.map(|zone| pages.join(zone));
+    let diff = Command::new(env!("CARGO_BIN_EXE_voteburst"))
+        .arg("diff")
+        .arg(a)
+        .arg(b)
+        .arg("--html")
+        .arg(pages.join("diff.html"))
+        .output();
+    let diff = diff.unwrap();
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stderr));
     let looked =
         done(Command::new("node").arg("look.mjs").arg(&pages).current_dir(&browser)).unwrap_or_else(|why| panic!("{why}"));
     println!("{}", String::from_utf8_lossy(&looked.stdout));

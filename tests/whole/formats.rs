@@ -39,6 +39,7 @@ fn differ_in_their_limit_and_no_more([a, b]: &[Place; 2]) {
     assert!(itself.stdout.starts_with("0 figures are worse and 0 better by more than their spread."), "{}", itself.stdout);
     assert!(!itself.stdout.contains("  ! "), "{}", itself.stdout);
     a.voteburst(&["diff", &first, "no-such-run"]).end().exits(2);
+    a.voteburst(&["diff", &first, &second, "--html", "no-such-folder/diff.html"]).end().exits(2);
 }
 
 /// A Python that has the readers, in an environment of its own under the target directory; or why there is none.

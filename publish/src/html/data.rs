@@ -18,12 +18,12 @@ pub(super) fn of(runs: &[Shown<'_>]) -> Value {
 }
 
 fn run(shown: &Shown<'_>) -> Value {
-    let Shown { report, detail } = shown;
+    let Shown { report, detail, name } = shown;
     let by_proxy = |figure: fn(&ProxySecond) -> i64| by_proxy(report, figure);
     let limits = report.limits.as_ref();
     let limit = |name: &str| report.thresholds.iter().find(|threshold| threshold.name == name).map(|threshold| threshold.limit);
     json!({
-        "zone": report.zone,
+        "zone": name,
         "outcome": report.verdict.outcome,
         "proxies": report.proxies.iter().map(|proxy| &proxy.address).collect::<Vec<_>>(),
         "t": report.timeline.iter().map(|second| second.t_s).collect::<Vec<_>>(),

@@ -30,7 +30,7 @@ pub(super) fn of_run(shown: Shown<'_>) -> String {
         ),
     );
     out.push_str("</header>\n<main>\n<div class=\"zones one\">\n");
-    card(&mut out, report, None);
+    card(&mut out, report, Heading::Alone);
     out.push_str("</div>\n");
     out
 }
@@ -64,23 +64,34 @@ pub(super) fn of_comparison(comparison: &Comparison) -> String {
     }
     push(&mut out, format_args!("</header>\n<main>\n<div class=\"zones\" style=\"--zones:{}\">\n", comparison.runs.len().max(1)));
     for run in &comparison.runs {
-        card(&mut out, &run.report, Some(&run.zone));
+        card(&mut out, &run.report, Heading::Zone(&run.zone));
     }
     out.push_str("</div>\n");
     out
 }
 
-fn open(outcome: Outcome, headline: &str) -> String {
+pub(super) fn open(outcome: Outcome, headline: &str) -> String {
     format!("<header class=\"top {}\">\n<p class=\"brand\">voteburst</p>\n{headline}", class(outcome))
 }
 
+/// What stands above what became of a run.
+#[derive(Clone, Copy)]
+pub(super) enum Heading<'a> {
+    /// Nothing but that run is on the page.
+    Alone,
+    /// A zone of a comparison, whose own page lies in the folder of its name.
+    Zone(&'a str),
+    /// One of two runs from anywhere.
+    Run(&'a str),
+}
+
 /// What became of one run.
-fn card(out: &mut String, report: &Report, zone: Option<&str>) {
+pub(super) fn card(out: &mut String, report: &Report, heading: Heading<'_>) {
     let outcome = report.verdict.outcome;
     push(out, format_args!("<section class=\"card {}\">\n", class(outcome)));
-    match zone {
-        Some(zone) => push(out, format_args!("<h2>{} {}</h2>\n", badge(outcome), text(zone))),
-        None => out.push_str("<h2>Why, and what to do</h2>\n"),
+    match heading {
+        Heading::Zone(name) | Heading::Run(name) => push(out, format_args!("<h2>{} {}</h2>\n", badge(outcome), text(name))),
+        Heading::Alone => out.push_str("<h2>Why, and what to do</h2>\n"),
     }
     if let Ok(policy) = report.zone.parse::<ZonePolicy>() {
         push(out, format_args!("<p class=\"policy\">{}</p>\n", meaning(policy)));
@@ -90,7 +101,7 @@ fn card(out: &mut String, report: &Report, zone: Option<&str>) {
     if let Some(second) = telling_second(report) {
         push(out, format_args!("<p class=\"telling\">Look at {}</p>\n", text(&numbered(&second, report))));
     }
-    if zone.is_some() {
+    if matches!(heading, Heading::Zone(_)) {
         push(out, format_args!("<p><a href=\"{0}/report.html\">{0} alone</a></p>\n", text(&report.zone)));
     }
     out.push_str("</section>\n");

@@ -1,4 +1,4 @@
-//! `report.html` and `compare.html`: a page for people, in one file that needs no network.
+//! `report.html`, `compare.html` and what `voteburst diff --html` writes: a page for people, in one file that needs no network.
 //!
 //! The verdict, its reasons and what to do come first, in words; then pictures, zones side by side on the same scales; then the
 //! same as tables. [`data`] is what `publish/assets/pictures.js` draws from. The page's own rules for the browser (a Content
@@ -7,6 +7,7 @@
 
 mod data;
 mod detail;
+mod diff;
 mod head;
 mod pictures;
 mod tables;
@@ -20,6 +21,7 @@ use voteburst_coordinator::report::compare::Comparison;
 use voteburst_coordinator::report::terminal::word;
 
 pub use detail::{Detail, Heat};
+pub use diff::of_diff;
 
 use crate::assets;
 use words::{push, text};
@@ -29,18 +31,24 @@ const PICTURES: &str = include_str!("../../assets/pictures.js");
 const OVER_TIME: &str = include_str!("../../assets/over_time.js");
 const SCRIPT: &str = include_str!("../../assets/report.js");
 
+/// The files beside a run's page.
+const FILES_OF_RUN: &str = "<a href=\"report.json\">report.json</a>, <a href=\"timeline.csv\">timeline.csv</a>, \
+                            <a href=\"proxies.csv\">proxies.csv</a>, <a href=\"latency.hlog\">latency.hlog</a>";
+
 /// A run as a page shows it.
 #[derive(Clone, Copy, Debug)]
 struct Shown<'a> {
     report: &'a Report,
     detail: &'a Detail,
+    /// What tells it from the others on the page.
+    name: &'a str,
 }
 
 /// `report.html` of one run. `detail` is what its run directory holds beyond the report.
 #[must_use]
 pub fn of_run(report: &Report, detail: &Detail) -> String {
-    let runs = [Shown { report, detail }];
-    page(&format!("{}: {}", report.name, word(report.verdict.outcome)), &head::of_run(runs[0]), &runs)
+    let runs = [Shown { report, detail, name: &report.zone }];
+    page(&format!("{}: {}", report.name, word(report.verdict.outcome)), &head::of_run(runs[0]), &runs, FILES_OF_RUN)
 }
 
 /// `compare.html` of a comparison. `details` belong to its runs, in their order; what is missing is not known.
@@ -48,12 +56,17 @@ pub fn of_run(report: &Report, detail: &Detail) -> String {
 pub fn of_comparison(comparison: &Comparison, details: &[Detail]) -> String {
     let unknown = Detail::default();
     let details = details.iter().chain(std::iter::repeat(&unknown));
-    let runs: Vec<_> = comparison.runs.iter().zip(details).map(|(run, detail)| Shown { report: &run.report, detail }).collect();
+    let runs: Vec<_> = comparison
+        .runs
+        .iter()
+        .zip(details)
+        .map(|(run, detail)| Shown { report: &run.report, detail, name: &run.report.zone })
+        .collect();
     let name = runs.first().map_or("voteburst", |run| run.report.name.as_str());
-    page(&format!("{name}: zones compared"), &head::of_comparison(comparison), &runs)
+    page(&format!("{name}: zones compared"), &head::of_comparison(comparison), &runs, "<a href=\"compare.json\">compare.json</a>")
 }
 
-fn page(title: &str, head: &str, runs: &[Shown<'_>]) -> String {
+fn page(title: &str, head: &str, runs: &[Shown<'_>], files: &str) -> String {
     let data = words::json(&data::of(runs));
     let scripts = [assets::CHARTS, assets::PALETTE, PICTURES, OVER_TIME, SCRIPT];
     let hashes: Vec<String> =
@@ -72,7 +85,7 @@ fn page(title: &str, head: &str, runs: &[Shown<'_>]) -> String {
     );
     out.push_str(head);
     out.push_str(&pictures::of(runs));
-    out.push_str(&tables::of(runs));
+    out.push_str(&tables::of(runs, files));
     out.push_str("</main>\n");
     push(&mut out, format_args!("<script type=\"application/json\" id=\"data\">{data}</script>\n"));
     for script in scripts {

@@ -190,10 +190,10 @@ fn section(out: &mut String, picture: &Picture, runs: &[Shown<'_>]) {
         for (place, shown) in runs.iter().enumerate() {
             out.push_str("<figure>\n");
             if runs.len() > 1 {
-                push(out, format_args!("<figcaption><h3>{}</h3></figcaption>\n", text(&shown.report.zone)));
+                push(out, format_args!("<figcaption><h3>{}</h3></figcaption>\n", text(shown.name)));
             }
             if (picture.has)(shown) {
-                chart(out, picture, Some(place), &format!("{title}, {}", shown.report.zone));
+                chart(out, picture, Some(place), &format!("{title}, {}", shown.name));
             } else {
                 push(out, format_args!("<p class=\"none\">{}</p>\n", picture.without));
             }

@@ -10,8 +10,8 @@ use super::words::{NOTHING, millis, part, percent, push, table, text};
 /// Makes the table of a run.
 type Made = fn(&Report) -> String;
 
-/// All tables: a part for each kind of thing, and in it a table for each run.
-pub(super) fn of(runs: &[Shown<'_>]) -> String {
+/// All tables: a part for each kind of thing, and in it a table for each run. `files` names those with the same figures, as HTML.
+pub(super) fn of(runs: &[Shown<'_>], files: &str) -> String {
     let mut out = String::from("<section id=\"tables\">\n<h2>All figures as tables</h2>\n");
     let parts: [(&str, Made); 9] = [
         ("Limits and how far they were", limits),
@@ -29,14 +29,7 @@ pub(super) fn of(runs: &[Shown<'_>]) -> String {
     }
     details(&mut out, "Plan and scenario", runs, plan);
     out.push_str("</section>\n");
-    if runs.len() == 1 {
-        out.push_str(
-            "<p class=\"files\">The same for programs: <a href=\"report.json\">report.json</a>, <a href=\"timeline.csv\">timeline.csv</a>, \
-             <a href=\"proxies.csv\">proxies.csv</a>, <a href=\"latency.hlog\">latency.hlog</a></p>\n",
-        );
-    } else {
-        out.push_str("<p class=\"files\">The same for programs: <a href=\"compare.json\">compare.json</a></p>\n");
-    }
+    push(&mut out, format_args!("<p class=\"files\">The same for programs: {files}</p>\n"));
     out
 }
 
@@ -44,7 +37,7 @@ fn details(out: &mut String, name: &str, runs: &[Shown<'_>], made: impl Fn(&Show
     push(out, format_args!("<details><summary>{name}</summary>\n"));
     for shown in runs {
         if runs.len() > 1 {
-            push(out, format_args!("<h3>{}</h3>\n", text(&shown.report.zone)));
+            push(out, format_args!("<h3>{}</h3>\n", text(shown.name)));
         }
         let made = made(shown);
         out.push_str(if made.is_empty() { "<p class=\"none\">Nothing.</p>\n" } else { &made });

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use voteburst_burst::tally::Latency;
+use voteburst_coordinator::report::diff::{Diff, Side};
 use voteburst_coordinator::report::{ProxySecond, SecondQuantiles, TimelineSecond};
 
 use super::*;
@@ -179,6 +181,55 @@ fn zones_of_a_comparison_stand_side_by_side_and_a_missing_one_is_named() {
     }
     assert_eq!(read.matches("data-picture=\"open\"").count(), 2);
     assert_eq!(drawn_from(&page)["runs"].as_array().unwrap().len(), 2);
+}
+
+/// A run as `voteburst diff` reads it.
+fn side(dir: &str, report: &Report) -> Side {
+    let mut response = Latency::new();
+    (0..report.votes.accepted).for_each(|vote| response.record_ns(vote % 50 * 1_000_000));
+    Side { dir: dir.into(), report: report.clone(), response, scenario: "seed = 1\n".into() }
+}
+
+fn diff_page(a: &Report, b: &Report, dirs: [&str; 2]) -> String {
+    let diff = Diff::of(&side(dirs[0], a), &side(dirs[1], b));
+    of_diff(&diff, [(a, &detail()), (b, &detail())])
+}
+
+#[test]
+fn a_difference_tells_first_what_is_larger_than_its_spread_and_then_shows_both_runs() {
+    let a = fixture::report();
+    let mut b = a.clone();
+    b.votes.accepted = a.votes.accepted / 2;
+    let page = diff_page(&a, &b, ["runs/monday", "runs/tuesday"]);
+    let read = read(&page);
+    let places = [
+        "in 1 and better in 0 figures",
+        "accepted</th>",
+        "WORSE",
+        "within spread",
+        "B: tuesday</h2>",
+        "data-picture=\"open\"",
+        "All figures",
+    ];
+    let found: Vec<_> = places.iter().map(|text| read.find(text).unwrap_or_else(|| panic!("no `{text}`"))).collect();
+    assert!(found.is_sorted(), "{found:?}");
+    assert_eq!(read.matches("data-picture=\"over_time\"").count() + read.matches("No vote was accepted.").count(), 2);
+    let data = drawn_from(&page);
+    assert_eq!(["A: monday", "B: tuesday"].map(Value::from), [0, 1].map(|run| data["runs"][run]["zone"].clone()));
+
+    let same = diff_page(&a, &a, ["x", "y"]);
+    assert!(same.contains("No figure differs by more than its spread") && same.contains("Nothing: chance alone"));
+    let hostile = diff_page(&a, &b, ["x/<img src=x onerror=alert(1)>", "</script><script>alert(2)"]);
+    assert!(!hostile.contains("<img") && hostile.matches("<script").count() == 6);
+}
+
+#[test]
+fn a_difference_of_runs_that_share_nothing_is_still_a_page() {
+    let (a, nothing) = (fixture::report(), fixture::empty());
+    for (a, b) in [(&a, &nothing), (&nothing, &a), (&nothing, &nothing)] {
+        let page = diff_page(a, b, ["a", "b"]);
+        assert!(!read(&page).contains("NaN") && read(&page).contains("All figures as tables"));
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Diff {
         let even = |figure: &&&Change| matches!(figure.says, Says::WithinSpread | Says::Unknown);
         let same = proxies.iter().filter(even).count();
         for figure in runs.into_iter().chain(proxies.iter().filter(|figure| !even(figure)).copied()) {
-            table.add_row(row(figure));
+            table.add_row(figure.told());
         }
         block(&mut out, &table);
         if same > 0 {
@@ -43,25 +43,30 @@ impl Diff {
     }
 }
 
-fn row(figure: &Change) -> [String; 6] {
-    let name = figure.proxy.as_ref().map_or_else(|| figure.name.clone(), |proxy| format!("{} {proxy}", figure.name));
-    let value = |estimate: Option<Estimate>| estimate.map_or_else(|| "?".into(), |found| shown(found.value, figure.unit));
-    let signed = |number: f64| {
-        let sign = if number < 0.0 { "-" } else { "+" };
-        format!("{sign}{}", shown(number.abs(), figure.unit))
-    };
-    let (change, range) = figure.change.map_or_else(
-        || ("?".to_owned(), "?".to_owned()),
-        |change| (signed(change.value), format!("{} to {}", signed(change.low), signed(change.high))),
-    );
-    let says = match figure.says {
-        Says::Worse => "WORSE",
-        Says::Better => "better",
-        Says::Different => "different",
-        Says::WithinSpread => "within spread",
-        Says::Unknown => "too little to tell",
-    };
-    [name, value(figure.a), value(figure.b), change, range, says.to_owned()]
+impl Change {
+    /// In words: what it is of, the first run, the second, the change, where it lies when chance is taken into account, and what it
+    /// comes to.
+    #[must_use]
+    pub fn told(&self) -> [String; 6] {
+        let name = self.proxy.as_ref().map_or_else(|| self.name.clone(), |proxy| format!("{} {proxy}", self.name));
+        let value = |estimate: Option<Estimate>| estimate.map_or_else(|| "?".into(), |found| shown(found.value, self.unit));
+        let signed = |number: f64| {
+            let sign = if number < 0.0 { "-" } else { "+" };
+            format!("{sign}{}", shown(number.abs(), self.unit))
+        };
+        let (change, range) = self.change.map_or_else(
+            || ("?".to_owned(), "?".to_owned()),
+            |change| (signed(change.value), format!("{} to {}", signed(change.low), signed(change.high))),
+        );
+        let says = match self.says {
+            Says::Worse => "WORSE",
+            Says::Better => "better",
+            Says::Different => "different",
+            Says::WithinSpread => "within spread",
+            Says::Unknown => "too little to tell",
+        };
+        [name, value(self.a), value(self.b), change, range, says.to_owned()]
+    }
 }
 
 fn shown(value: f64, unit: ChangeUnit) -> String {
