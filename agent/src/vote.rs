@@ -13,7 +13,7 @@ use voteburst_burst::outcome::{Failure, Fate};
 use voteburst_burst::plan::Ticket;
 
 use crate::dial::Conn;
-use crate::hold::{self, Held};
+use crate::hold::{self, Held, NotHeld};
 use crate::record::Place;
 use crate::response::{Answer, Reader};
 use crate::viewers::{Until, pause};
@@ -75,7 +75,7 @@ impl Vote<'_> {
         }
         if held.is_none() {
             // Boxed, for few votes need it and every idle viewer would carry its state.
-            match Box::pin(hold::open(self.worker, self.me)).await {
+            match Box::pin(self.open()).await.ok_or(Stop::Drained)? {
                 Ok(opened) => *held = Some(opened),
                 Err(failed) => return Err(self.fail(failed.place, failed.class, self.worker.clock.now())),
             }
@@ -95,6 +95,20 @@ impl Vote<'_> {
             None => return Err(Stop::Drained),
         };
         self.conclude(held, sent, outcome)
+    }
+
+    /// A new connection; `None` once the agent drains. Of proxies that say nothing each address of an answer takes the connect
+    /// timeout, longer in all than anybody waits for an agent that drains, whose counts would then be lost.
+    async fn open(&self) -> Option<Result<Held, NotHeld>> {
+        let mut opening = pin!(hold::open(self.worker, self.me));
+        let opened = poll_fn(|cx| {
+            if self.worker.is_draining() {
+                return Poll::Ready(None);
+            }
+            self.worker.park(self.me, false, cx);
+            opening.as_mut().poll(cx).map(Some)
+        });
+        opened.await
     }
 
     /// Counts how an exchange ended and lets go of the connection when it is of no more use.

@@ -48,7 +48,7 @@ async fn every_viewer_connects_once_and_votes_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_late_an_agent_began_holds_nothing_of_what_names_and_connections_took() {
     let leave = Arc::new(Notify::new());
-    let (names, server) = (Names::answering_on(Arc::clone(&leave), Ipv4Addr::LOCALHOST).await, Server::counting().await);
+    let (names, server) = (Names::answering_on(Arc::clone(&leave), Ipv4Addr::LOCALHOST, 60).await, Server::counting().await);
     let text = scenario(1, names.address, &[("timeout = \"500ms\"", "timeout = \"20s\"")]);
     let play = Play::muster(&text, server.port);
     play.crew.open_doors(play.clock.now());
@@ -63,6 +63,27 @@ async fn how_late_an_agent_began_holds_nothing_of_what_names_and_connections_too
     let began_ms = result.snapshot.first_send_lateness_ns.unwrap() as f64 / 1e6;
     // The histogram of lateness has steps.
     assert!(began_ms <= lateness_ms + 1.0, "{began_ms} ms, though the viewer was {lateness_ms} ms late");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_that_waits_for_names_and_connections_keeps_nobody_from_draining() {
+    let leave = Arc::new(Notify::new());
+    let names = Names::answering_on(Arc::clone(&leave), Ipv4Addr::LOCALHOST, 0).await;
+    // Takes a vote and hangs up.
+    let server = Server::playing(|mut client| async move { drop(client.request().await) }).await;
+    // A phone without a memory, so that each connection asks for the name.
+    let phones = ("doors_open = \"100ms\"", "doors_open = \"100ms\"\nphones = [{ kind = \"glibc-no-cache\", share = 1.0 }]");
+    let changes = [("timeout = \"500ms\"", "timeout = \"20s\""), retrying("stale-keep-alive"), phones];
+    leave.notify_one();
+    let play = Play::muster(&scenario(1, names.address, &changes), server.port).enter().await;
+    play.connected(1).await;
+    play.fire();
+    // The second attempt needs a connection, and for that an answer that does not come.
+    until(|| names.queries.load(Ordering::SeqCst) == 2).await;
+    play.crew.drain();
+    let drained = tokio::time::timeout(Duration::from_secs(10), play.result()).await;
+    let result = drained.expect("long before the name is given up");
+    assert_eq!((result.fates, result.total.sent), ([0, 0, 1, 0], 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

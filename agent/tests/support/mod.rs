@@ -38,8 +38,8 @@ impl Names {
         Self::telling(answer.map(|address| vec![address.into()]), ttl_s).await
     }
 
-    /// Answers one query with this address each time that `leave` is given, none before.
-    pub async fn answering_on(leave: Arc<Notify>, answer: Ipv4Addr) -> Self {
+    /// Answers one query with this address and TTL each time that `leave` is given, none before.
+    pub async fn answering_on(leave: Arc<Notify>, answer: Ipv4Addr, ttl_s: u32) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let queries = Arc::new(AtomicU32::new(0));
@@ -49,7 +49,7 @@ impl Names {
             while let Ok((length, peer)) = socket.recv_from(&mut packet).await {
                 counter.fetch_add(1, Ordering::SeqCst);
                 leave.notified().await;
-                let _ = socket.send_to(&reply(&packet[..length], Some(&[answer.into()]), 60), peer).await;
+                let _ = socket.send_to(&reply(&packet[..length], Some(&[answer.into()]), ttl_s), peer).await;
             }
         });
         Self { address, queries }
