@@ -123,6 +123,8 @@ pub struct CrewSnapshot {
     pub stalls: Stalls,
     /// Lookups and connections ahead of votes that failed for want of descriptors, ports or memory on this machine.
     pub local_limits: u64,
+    /// Connections ahead of votes that were not made, for the name led outside of the allow-list.
+    pub not_allowed: u64,
 }
 
 enum Command {
@@ -399,6 +401,7 @@ fn snapshot(worker: &Worker) -> CrewSnapshot {
         warnings: record.warnings(),
         stalls: record.stalls.as_ref().map_or_else(Stalls::default, |watch| watch.stalls().clone()),
         local_limits: record.local_limits(),
+        not_allowed: record.not_allowed(),
     }
 }
 

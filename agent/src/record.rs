@@ -145,6 +145,11 @@ impl Record {
         self.troubles[Failure::LocalLimit as usize].into()
     }
 
+    /// How many of those were not made, for the allow-list forbids it.
+    pub(crate) fn not_allowed(&self) -> u64 {
+        self.troubles[Failure::NotAllowed as usize].into()
+    }
+
     /// A ticket came to its end.
     pub(crate) fn fate(&mut self, ticket: usize, fate: Fate) {
         self.log.end(ticket, fate);
@@ -259,5 +264,7 @@ mod tests {
         assert_eq!((record.tally.total().total().failed_total(), record.local_limits()), (0, 0));
         record.trouble(Failure::LocalLimit, "third".into());
         assert_eq!((record.tally.total().total().failed_total(), record.local_limits()), (0, 1));
+        record.trouble(Failure::NotAllowed, "fourth".into());
+        assert_eq!((record.local_limits(), record.not_allowed()), (1, 1));
     }
 }

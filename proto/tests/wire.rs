@@ -74,12 +74,14 @@ fn watched() -> impl Strategy<Value = Watched> {
         listen_drops,
     });
     let busiest = proptest::option::of((any::<u32>(), usage()));
-    let own = any::<(Option<u64>, u64)>();
-    (stalls, usage(), busiest, counts, own).prop_map(|(each, usage, busiest, tcp, (memory_peak_bytes, local_limits))| {
-        let mut stalls = Stalls::default();
-        each.into_iter().for_each(|(at_us, length_us, on_cpu_us)| stalls.add(Stall { at_us, length_us, on_cpu_us }));
-        Watched { stalls, usage, busiest, tcp, memory_peak_bytes, local_limits }
-    })
+    let own = any::<(Option<u64>, u64, u64)>();
+    (stalls, usage(), busiest, counts, own).prop_map(
+        |(each, usage, busiest, tcp, (memory_peak_bytes, local_limits, not_allowed))| {
+            let mut stalls = Stalls::default();
+            each.into_iter().for_each(|(at_us, length_us, on_cpu_us)| stalls.add(Stall { at_us, length_us, on_cpu_us }));
+            Watched { stalls, usage, busiest, tcp, memory_peak_bytes, local_limits, not_allowed }
+        },
+    )
 }
 
 fn tally() -> impl Strategy<Value = Tally> {

@@ -115,8 +115,17 @@ impl Burst<'_> {
     }
 
     fn snapshot(&mut self, counted: CrewSnapshot, last: bool) -> Snapshot {
-        let CrewSnapshot { tally, ended, first_send_lateness_ns, connected_at_t0, fates, warnings, stalls, local_limits } =
-            counted;
+        let CrewSnapshot {
+            tally,
+            ended,
+            first_send_lateness_ns,
+            connected_at_t0,
+            fates,
+            warnings,
+            stalls,
+            local_limits,
+            not_allowed,
+        } = counted;
         self.seq += 1;
         let fates = if last { fates.into_iter().filter_map(Fate::from_number).collect() } else { Vec::new() };
         Snapshot {
@@ -141,6 +150,7 @@ impl Burst<'_> {
                 tcp: self.samples.tcp(),
                 memory_peak_bytes: self.samples.memory_peak_bytes(),
                 local_limits,
+                not_allowed,
             }),
             fates,
         }

@@ -27,6 +27,8 @@ pub struct Watched {
     /// Lookups and connections ahead of votes that failed for want of descriptors, ports or memory on this machine. Those of
     /// votes are in the tally.
     pub local_limits: u64,
+    /// Connections ahead of votes that were not made, for the name led outside of the agent's allow-list.
+    pub not_allowed: u64,
 }
 
 /// Processor time over some time. `None`: the system does not tell.

@@ -111,7 +111,7 @@ fn a_start_spread_that_only_a_false_agent_can_claim_is_judged_all_the_same() {
 #[test]
 fn viewers_kept_out_by_their_own_machine_make_a_run_unknown() {
     let plan = plan();
-    let watched = voteburst_burst::generator::Watched { local_limits: 3, ..Default::default() };
+    let watched = voteburst_burst::generator::Watched { local_limits: 3, not_allowed: 2, ..Default::default() };
     let short = Sealed::new(&Snapshot { connected_at_t0: Some(7), watched: Some(watched), ..snapshot(0) }).unwrap();
     let mut record = RunRecord { ended: Ended::Complete, ..record_of(&plan) };
     record.agents.truncate(1);
@@ -120,6 +120,8 @@ fn viewers_kept_out_by_their_own_machine_make_a_run_unknown() {
     let unknown = report.verdict.reasons.iter().find(|reason| reason.code == "local-limits").unwrap();
     assert!(unknown.text.starts_with("3 attempts failed for want of descriptors"), "{}", unknown.text);
     assert_eq!(report.verdict.outcome, voteburst_burst::verdict::Outcome::Unknown);
+    let forbidden = report.verdict.reasons.iter().find(|reason| reason.code == "not-allowed").unwrap();
+    assert!(forbidden.text.starts_with("2 attempts were not made"), "{}", forbidden.text);
 }
 
 #[test]

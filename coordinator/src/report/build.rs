@@ -196,7 +196,7 @@ fn judge(
         peak_open: proxies.iter().map(|(_, tally)| peak(&tally.open_by_second())).max().unwrap_or(0),
         connected,
         local_limits: generator::local_limits(findings, total.total().failed[Failure::LocalLimit as usize].into()),
-        not_allowed: total.total().failed[Failure::NotAllowed as usize].into(),
+        not_allowed: generator::not_allowed(findings, total.total().failed[Failure::NotAllowed as usize].into()),
         proxies_by_dns: findings.plan.scenario.stage.is_none().then_some(proxies.len()),
         lost: lost
             .map(|agent| {

@@ -127,6 +127,12 @@ pub(super) fn local_limits(findings: &Findings<'_>, of_votes: u64) -> u64 {
     ahead.fold(of_votes.saturating_add(findings.stage_pauses), u64::saturating_add)
 }
 
+/// Attempts that were not made, for the name led outside of an agent's allow-list: of votes, and ahead of them.
+pub(super) fn not_allowed(findings: &Findings<'_>, of_votes: u64) -> u64 {
+    let ahead = findings.agents.iter().filter_map(|agent| Some(agent.watched.as_ref()?.not_allowed));
+    ahead.fold(of_votes, u64::saturating_add)
+}
+
 /// About how many viewers of such a plan the generator carries in time; `None` where nothing speaks for fewer than it had.
 pub(super) fn carries(findings: &Findings<'_>) -> Option<u64> {
     let scenario = &findings.plan.scenario;

@@ -19,6 +19,7 @@ pub(super) fn to_wire(watched: &Watched) -> wire::Watched {
         listen_drops,
         memory_peak_bytes: watched.memory_peak_bytes,
         local_limits: watched.local_limits,
+        not_allowed: watched.not_allowed,
     }
 }
 
@@ -37,6 +38,7 @@ pub(super) fn from_wire(message: wire::Watched) -> Result<Watched, WireProblem> 
         tcp: TcpCounts { retransmits, syn_retransmits, listen_overflows, listen_drops },
         memory_peak_bytes: message.memory_peak_bytes,
         local_limits: message.local_limits,
+        not_allowed: message.not_allowed,
     })
 }
 
