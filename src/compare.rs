@@ -39,7 +39,16 @@ pub(crate) fn compare(args: Compare, logging: Logging) -> Result<ExitCode, Probl
                 say::note(&format!("{} of {}: {zone}", number + 1, zones.len()));
             }
             let (interrupts, keys) = (signals.listen(), signals.keys());
-            let stand = Stand { args: &rehearse, logging, text: &source.text, token: token.clone(), interrupts, keys, web: &web };
+            let stand = Stand {
+                args: &rehearse,
+                logging,
+                text: &source.text,
+                token: token.clone(),
+                interrupts,
+                keys,
+                web: &web,
+                baseline: None,
+            };
             match play(plan, &dir.join(zone.name()), stand).await {
                 Ok(played) => {
                     let cut_short = played.report.verdict.reasons.iter().any(|reason| reason.code == "partial");

@@ -2,6 +2,7 @@
 
 mod agent;
 mod annotate;
+mod baseline;
 mod calibrate;
 mod carriers;
 mod check;

@@ -22,6 +22,7 @@ use voteburst_coordinator::journal::{Evidence, RunDirectory};
 use voteburst_coordinator::live::Watch;
 use voteburst_coordinator::progress::Progress;
 use voteburst_coordinator::record::ZoneSeen;
+use voteburst_coordinator::report::diff::Side;
 use voteburst_coordinator::report::{FrontFacts, Report, StageNotes};
 use voteburst_coordinator::trust::{Exposed, Token, check_listener};
 use voteburst_coordinator::{Conducted, Setup, WorldInfo, bind, conduct};
@@ -37,7 +38,7 @@ use crate::fleet::{self, Fleet};
 use crate::preflight;
 use crate::problem::Problem;
 use crate::web::Web;
-use crate::{say, view};
+use crate::{baseline, say, view};
 
 /// A scenario's stage, open for votes.
 pub(crate) struct OpenStage {
@@ -96,6 +97,8 @@ pub(crate) struct Stand<'a> {
     pub(crate) token: Option<Token>,
     pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
     pub(crate) web: &'a Web,
+    /// The earlier run that this one is held against.
+    pub(crate) baseline: Option<&'a Side>,
     /// Takes an interrupt from the view.
     pub(crate) keys: mpsc::UnboundedSender<()>,
 }
@@ -218,14 +221,13 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
     let (live, watched) = stand.web.follow(fronts);
     let shown = show(args, shown, stand.keys, &live);
     let world = world(&plan, &carriers, stage.as_ref());
-    let timings = Timings::of(&plan);
     let setup = Setup {
         plan: Arc::clone(&plan),
         run,
         agents,
         world,
         token: stand.token,
-        timings,
+        timings: Timings::of(&plan),
         force: args.force,
         progress,
         live: Some(live),
@@ -254,7 +256,8 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         record.fronts = found;
         record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
-    Ok(write(&directory, Evidence::new(record, plan, conducted.snapshots, ballots)))
+    let evidence = Evidence::new(record, plan, conducted.snapshots, ballots);
+    Ok(write(&directory, baseline::against(stand.baseline, dir, evidence)))
 }
 
 fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldInfo {

@@ -73,6 +73,18 @@ impl fmt::Display for LongestStall {
     }
 }
 
+/// An earlier run, and what it lets a later one be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Baseline {
+    /// Which run it is, and why to be careful.
+    pub told: String,
+    /// A limit for each figure that is judged, under the code [`WORSE`].
+    pub limits: Vec<Limit>,
+}
+
+/// The code of limits that an earlier run sets, and of the reasons that broken ones give.
+pub const WORSE: &str = "worse";
+
 /// Everything a verdict rests on.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
@@ -108,6 +120,8 @@ pub struct Facts<'a> {
     pub stopped: Option<Stopped>,
     /// The scenario's expectations, held against what was seen.
     pub expected: Vec<Limit>,
+    /// The earlier run that this one is held against, if it is.
+    pub baseline: Option<Baseline>,
     /// Checks that failed before a forced run.
     pub forced: Option<String>,
 }
@@ -143,6 +157,11 @@ impl Verdict {
         let stopped_by = |limit: &Limit| facts.stopped.as_ref().is_some_and(|stopped| stopped.limit == limit.name);
         let broken = facts.expected.iter().filter(|limit| limit.holds == Some(false) && !stopped_by(limit));
         reasons.extend(broken.cloned().map(Reason::Expected));
+        if let Some(baseline) = &facts.baseline {
+            let broken = baseline.limits.iter().filter(|limit| limit.holds == Some(false));
+            reasons.extend(broken.cloned().map(Reason::Worse));
+            reasons.push(Reason::Baseline(baseline.told.clone()));
+        }
         if !facts.ledger.reconciled {
             reasons.push(Reason::NotReconciled);
         }

@@ -13,6 +13,7 @@ use voteburst_proto::convert::Sealed;
 use voteburst_proto::message::{Check, CheckStatus, Snapshot};
 
 use crate::conductor::{Ended, Phase};
+use crate::report::diff::Diff;
 
 /// Version of `run.json`.
 pub const SCHEMA: u32 = 1;
@@ -64,6 +65,9 @@ pub struct RunRecord {
     pub stage: Option<serde_json::Value>,
     /// The carriers' own counters, as they gave them.
     pub carriers: Option<serde_json::Value>,
+    /// The difference from the earlier run that this one is held against; `None` when it is held against none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Diff>,
 }
 
 /// What a live zone was seen to do: enough to forecast what an audience makes of it.

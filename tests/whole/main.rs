@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
 
 mod agents;
+mod baseline;
 mod calibrate;
 mod ci;
 mod clients;

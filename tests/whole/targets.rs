@@ -13,13 +13,13 @@ use crate::reading::Report;
 use crate::scenario::Scenario;
 
 /// A name server of the test's own, in its own process.
-struct Names {
-    runtime: Runtime,
+pub(crate) struct Names {
+    pub(crate) runtime: Runtime,
     authority: Authority,
 }
 
 impl Names {
-    fn serving(name: &str, addresses: &[Ipv4Addr]) -> Self {
+    pub(crate) fn serving(name: &str, addresses: &[Ipv4Addr]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let member = |(number, address): (usize, &Ipv4Addr)| Member::new(format!("proxy-{number}"), (*address).into());
         let members = addresses.iter().enumerate().map(member).collect();
@@ -28,13 +28,13 @@ impl Names {
         Self { runtime, authority }
     }
 
-    fn at(&self) -> SocketAddr {
+    pub(crate) fn at(&self) -> SocketAddr {
         self.authority.address()
     }
 }
 
 /// Listens on every address at one port that is free on the first.
-async fn listen(addresses: &[Ipv4Addr]) -> (Vec<TcpListener>, u16) {
+pub(crate) async fn listen(addresses: &[Ipv4Addr]) -> (Vec<TcpListener>, u16) {
     let mut port = 0;
     let mut listeners = Vec::new();
     for address in addresses {

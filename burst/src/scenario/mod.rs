@@ -280,6 +280,8 @@ pub struct Thresholds {
     pub stall_max: Duration,
     /// The spread of the agents' starts, above which a run proves nothing.
     pub start_spread_max: Duration,
+    /// How much worse a figure may be than a baseline's beyond what chance explains, as a share of that.
+    pub worse_max: f64,
     /// Further limits, in the order they are written.
     pub limits: Vec<Expected>,
 }

@@ -114,7 +114,9 @@ impl Limit {
         self.measured.map(|measured| if self.bound.is_most() { self.limit - measured } else { measured - self.limit })
     }
 
-    pub(crate) fn held(self, measured: Option<f64>) -> Self {
+    /// The same with what was measured, and whether it holds.
+    #[must_use]
+    pub fn held(self, measured: Option<f64>) -> Self {
         let holds = measured.map(|measured| self.bound.allows(measured, self.limit));
         Self { measured, holds, ..self }
     }
@@ -193,5 +195,6 @@ pub fn limits(facts: &Facts<'_>, thresholds: &Thresholds) -> Vec<Limit> {
             .held(facts.start_spread_ms),
     );
     limits.extend_from_slice(&facts.expected);
+    limits.extend(facts.baseline.iter().flat_map(|baseline| baseline.limits.iter().cloned()));
     limits
 }

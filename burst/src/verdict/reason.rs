@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, LongestStall};
+use super::{Limit, LongestStall, WORSE};
 use crate::expect::{self, Stopped};
 
 /// Why a verdict is what it is, or what a reader should know beside it.
@@ -52,6 +52,10 @@ pub enum Reason {
     Expected(Limit),
     /// The burst was drained before its end, because an expectation was broken.
     Stopped(Stopped),
+    /// A figure is worse than an earlier run's by more than chance and the scenario allow.
+    Worse(Limit),
+    /// Which earlier run this one was held against.
+    Baseline(String),
 }
 
 /// What a reason does to the verdict.
@@ -89,8 +93,8 @@ impl Reason {
             | Self::NotAllowed(_)
             | Self::NothingPlanned
             | Self::Forced(_) => Effect::Unknown,
-            Self::NotReconciled | Self::ProxiesByDns(_) => Effect::Note,
-            Self::Expected(limit) => limit.effect,
+            Self::NotReconciled | Self::ProxiesByDns(_) | Self::Baseline(_) => Effect::Note,
+            Self::Expected(limit) | Self::Worse(limit) => limit.effect,
             Self::Stopped(stopped) => stopped.effect,
         }
     }
@@ -119,6 +123,8 @@ impl Reason {
             Self::Forced(_) => "forced",
             Self::Expected(_) => expect::CODE,
             Self::Stopped(_) => "stopped",
+            Self::Worse(_) => WORSE,
+            Self::Baseline(_) => "baseline",
         }
     }
 
@@ -126,7 +132,7 @@ impl Reason {
     #[must_use]
     pub fn limit(&self) -> Option<&str> {
         match self {
-            Self::Expected(limit) => Some(&limit.name),
+            Self::Expected(limit) | Self::Worse(limit) => Some(&limit.name),
             Self::Stopped(stopped) => Some(&stopped.limit),
             _ => None,
         }
@@ -173,6 +179,9 @@ impl Reason {
             }
             Self::Expected(_) => {
                 "look at that measure over time and by proxy in the report, or correct the line in thresholds.limits"
+            }
+            Self::Worse(_) | Self::Baseline(_) => {
+                "`voteburst diff BASELINE RUN` shows every figure of both; thresholds.worse_max says how much worse is allowed"
             }
             Self::Stopped(_) => {
                 "votes not cast any more count as not accepted; leave `abort` out to play the burst to its end all the same"
@@ -238,6 +247,8 @@ impl fmt::Display for Reason {
             Self::Forced(checks) => write!(f, "forced past failed checks: {checks}"),
             Self::Expected(limit) => write!(f, "`{}` was broken: {limit}", limit.name),
             Self::Stopped(stopped) => write!(f, "{stopped}"),
+            Self::Worse(limit) => write!(f, "{} got worse by more than chance and `worse_max` explain: {limit}", limit.name),
+            Self::Baseline(told) => write!(f, "{told}"),
         }
     }
 }

@@ -42,6 +42,7 @@ fn sound(ledger: &Ledger) -> Facts<'_> {
         partial: None,
         stopped: None,
         expected: Vec::new(),
+        baseline: None,
         forced: None,
     }
 }
@@ -260,4 +261,34 @@ fn a_stopped_burst_fails_and_says_when_and_why_but_not_when_the_generator_was_at
     assert_eq!(judged(&target), (Outcome::Fail, vec!["stopped"]));
     assert_eq!(judged(&Facts { lateness_p99_ms: Some(900.0), ..target }).0, Outcome::Unknown);
     assert_eq!(judged(&Facts { stopped: Some(stopped(Effect::Unknown)), ..sound(&ledger) }).0, Outcome::Unknown);
+}
+
+#[test]
+fn a_run_worse_than_its_baseline_fails_and_every_verdict_says_which_run_that_was() {
+    let ledger = clean();
+    let held = |holds| Baseline {
+        told: "held against the baseline runs/a, a PASS begun yesterday".into(),
+        limits: vec![Limit {
+            name: "response.p99 against the baseline".into(),
+            key: "worse_max".into(),
+            code: WORSE,
+            effect: Effect::Fail,
+            measured: Some(412.0),
+            at: None,
+            bound: Bound::AtMost,
+            limit: 300.0,
+            unit: Unit::Ms,
+            holds: Some(holds),
+        }],
+    };
+    let facts = |holds| Facts { baseline: Some(held(holds)), ..sound(&ledger) };
+    assert_eq!(judged(&facts(true)), (Outcome::Pass, vec!["baseline"]));
+    assert_eq!(judged(&facts(false)), (Outcome::Fail, vec!["worse", "baseline"]));
+    assert_eq!(judged(&Facts { lateness_p99_ms: Some(900.0), ..facts(false) }).0, Outcome::Unknown);
+    assert_eq!(limits(&facts(false), &thresholds()).last().map(|limit| limit.code), Some(WORSE));
+    assert_eq!(
+        Verdict::judge(&facts(false), &thresholds()).reasons[0].to_string(),
+        "response.p99 against the baseline got worse by more than chance and `worse_max` explain: \
+         measured 412.0 ms, at most 300.0 ms allowed"
+    );
 }

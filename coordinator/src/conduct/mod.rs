@@ -126,6 +126,7 @@ impl Conducted {
             forced: self.forced.clone(),
             stage,
             carriers,
+            baseline: None,
         }
     }
 

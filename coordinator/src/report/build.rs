@@ -12,10 +12,11 @@ use voteburst_burst::outcome::Failure;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::skew::Skew;
 use voteburst_burst::tally::{Latency, ProxyTally, Second, Tally};
-use voteburst_burst::verdict::{self, Facts, Limit, Reason, Verdict};
+use voteburst_burst::verdict::{self, Baseline, Facts, Limit, Reason, Verdict};
 
 use crate::record::ZoneSeen;
 
+use super::diff::Diff;
 use super::forecast::{ForecastPart, Measured};
 use super::generator::{self, GeneratorPart};
 use super::timeline::{timeline, unplaced};
@@ -103,6 +104,8 @@ pub struct Findings<'a> {
     pub partial: Option<String>,
     /// The expectation that stopped the burst.
     pub stopped: Option<Stopped>,
+    /// The difference from the run that this one is held against.
+    pub baseline: Option<&'a Diff>,
     /// Checks that failed before a forced run.
     pub forced: Option<String>,
 }
@@ -207,6 +210,7 @@ fn judge(
         partial: findings.partial.clone(),
         stopped: findings.stopped.clone(),
         expected: expected(findings, proxies, total, connected),
+        baseline: findings.baseline.map(|diff| baseline(findings, diff)),
         forced: findings.forced.clone(),
     };
     let thresholds = &findings.plan.scenario.thresholds;
@@ -218,20 +222,28 @@ fn judge(
 /// The scenario's expectations, held against what was seen.
 fn expected(findings: &Findings<'_>, proxies: &[(IpAddr, ProxyTally)], total: &ProxyTally, connected: Option<f64>) -> Vec<Limit> {
     let proxies: Vec<_> = proxies.iter().map(|(address, tally)| (*address, tally)).collect();
-    // Where nothing was fired no limit was tried.
-    let tried = findings.t0_second.is_some() && findings.ledger.planned > findings.ledger.never_sent;
     let seen = Seen {
         scenario: &findings.plan.scenario,
         proxies: &proxies,
         total,
         lookups: &findings.tally.lookups,
         t0_second: findings.t0_second.unwrap_or(0),
-        votes: tried.then(|| expect::Votes::of(&findings.ledger)),
+        votes: tried(findings).then(|| expect::Votes::of(&findings.ledger)),
         connected,
         ledger: Some(&findings.ledger),
         accounts: Some(&findings.accounts),
     };
     expect::limits(&findings.plan.scenario.thresholds.limits, &seen, findings.stopped.as_ref())
+}
+
+/// Where nothing was fired no limit was tried.
+fn tried(findings: &Findings<'_>) -> bool {
+    findings.t0_second.is_some() && findings.ledger.planned > findings.ledger.never_sent
+}
+
+fn baseline(findings: &Findings<'_>, diff: &Diff) -> Baseline {
+    let worse_max = findings.plan.scenario.thresholds.worse_max;
+    Baseline { told: diff.told(), limits: diff.limits(worse_max, tried(findings)) }
 }
 
 /// The response time within which 99 % of *planned* votes were accepted; `None` when fewer ever were. Taken over accepted

@@ -8,6 +8,9 @@ use crate::scenario::stage::ZoneChange;
 /// The most entries of `[[thresholds.limits]]`: each is looked at every second of a burst that it may stop.
 const MOST_LIMITS: usize = 100;
 
+/// How much worse than a baseline's a figure may be unless the scenario says otherwise: a tenth.
+const WORSE_MAX: f64 = 0.1;
+
 /// The longest chain of aliases (unbound follows 11 links by default, `max-query-restarts`).
 const MOST_ALIASES: usize = 8;
 
@@ -74,6 +77,7 @@ impl Check<'_> {
             lateness_p99_max: time("lateness_p99_max", words.lateness_p99_max)?,
             stall_max: time("stall_max", words.stall_max)?,
             start_spread_max: time("start_spread_max", words.start_spread_max)?,
+            worse_max: self.number("thresholds.worse_max", words.worse_max.unwrap_or(WORSE_MAX), 0.0, 10.0)?,
             limits: self.limits(&words.limits)?,
         })
     }

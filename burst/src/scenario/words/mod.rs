@@ -185,6 +185,8 @@ pub(in crate::scenario) struct Thresholds {
     pub(in crate::scenario) lateness_p99_max: Time,
     pub(in crate::scenario) stall_max: Time,
     pub(in crate::scenario) start_spread_max: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::scenario) worse_max: Option<f64>,
     // Left out when empty, so that plans of scenarios without any keep their hash.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::scenario) limits: Vec<Expect>,
@@ -210,6 +212,7 @@ impl Default for Thresholds {
             lateness_p99_max: Time::millis(100),
             stall_max: Time::millis(250),
             start_spread_max: Time::millis(100),
+            worse_max: None,
             limits: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Two runs side by side: which differences are larger than their spread.
 
+mod baseline;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use voteburst_burst::outcome::Failure;
 use voteburst_burst::spread::Estimate;
 use voteburst_burst::tally::Latency;
 use voteburst_burst::verdict::Outcome;
+
+pub use baseline::BaselineProblem;
 
 use super::Report;
 use super::terminal::word;
