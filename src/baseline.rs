@@ -1,4 +1,4 @@
-//! `voteburst run --baseline`: the earlier run that a later one is held against.
+//! `voteburst run --baseline`: the earlier runs that a later one is held against.
 
 use std::path::Path;
 
@@ -20,10 +20,11 @@ pub(crate) fn load(dir: &Path, plan: &Plan) -> Result<Side, Problem> {
     Ok(side)
 }
 
-/// What is known of a run, with its difference from the one it is held against.
-pub(crate) fn against(earlier: Option<&Side>, dir: &Path, mut evidence: Evidence) -> Evidence {
-    let this = || Side::of(&dir.display().to_string(), &evidence);
-    let baseline = earlier.map(|earlier| Diff::of(earlier, &this()).of_whole_runs());
-    evidence.record.baseline = baseline;
+/// What is known of a run, with its differences from those it is held against.
+pub(crate) fn against(earlier: &[Side], dir: &Path, mut evidence: Evidence) -> Evidence {
+    if !earlier.is_empty() {
+        let this = Side::of(&dir.display().to_string(), &evidence);
+        evidence.record.baselines = earlier.iter().map(|earlier| Diff::of(earlier, &this).of_whole_runs()).collect();
+    }
     evidence
 }

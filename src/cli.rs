@@ -198,13 +198,14 @@ pub(crate) struct Run {
     /// Play under this zone policy instead of the scenario's
     #[arg(long, value_name = "POLICY")]
     pub(crate) zone: Option<ZonePolicy>,
-    /// Hold the result against this earlier run of the same scenario, and fail when it is worse
+    /// Hold the result against this earlier run of the same scenario, and fail when it is worse; repeat it for several
     ///
     /// A figure of the whole run is worse when it is so by more than chance explains and by more than thresholds.worse_max (a
     /// tenth of the earlier figure unless the scenario says otherwise). Refused before anything starts: a directory that is no run's,
-    /// a run that was unknown, and one of another burst or world.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) baseline: Option<PathBuf>,
+    /// a run that was unknown, and one of another burst or world. With several a figure is worse when it is so against each of them: one
+    /// run says nothing of how much runs of the same differ.
+    #[arg(long = "baseline", value_name = "DIR")]
+    pub(crate) baselines: Vec<PathBuf>,
 }
 
 /// `voteburst compare`.

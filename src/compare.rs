@@ -47,7 +47,7 @@ pub(crate) fn compare(args: Compare, logging: Logging) -> Result<ExitCode, Probl
                 interrupts,
                 keys,
                 web: &web,
-                baseline: None,
+                baselines: &[],
             };
             match play(plan, &dir.join(zone.name()), stand).await {
                 Ok(played) => {

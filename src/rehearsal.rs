@@ -97,8 +97,8 @@ pub(crate) struct Stand<'a> {
     pub(crate) token: Option<Token>,
     pub(crate) interrupts: mpsc::UnboundedReceiver<()>,
     pub(crate) web: &'a Web,
-    /// The earlier run that this one is held against.
-    pub(crate) baseline: Option<&'a Side>,
+    /// The earlier runs that this one is held against.
+    pub(crate) baselines: &'a [Side],
     /// Takes an interrupt from the view.
     pub(crate) keys: mpsc::UnboundedSender<()>,
 }
@@ -257,7 +257,7 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
     let evidence = Evidence::new(record, plan, conducted.snapshots, ballots);
-    Ok(write(&directory, baseline::against(stand.baseline, dir, evidence)))
+    Ok(write(&directory, baseline::against(stand.baselines, dir, evidence)))
 }
 
 fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldInfo {

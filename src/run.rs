@@ -19,7 +19,7 @@ pub(crate) fn run(args: Run, logging: Logging) -> Result<ExitCode, Problem> {
     let source = Source::read(&args.rehearse.scenario)?;
     let overrides = Overrides { viewers: args.rehearse.viewers, seed: args.rehearse.seed, zone: args.zone };
     let plan = source.plan(overrides)?;
-    let earlier = args.baseline.as_deref().map(|dir| baseline::load(dir, &plan)).transpose()?;
+    let earlier = args.baselines.iter().map(|dir| baseline::load(dir, &plan)).collect::<Result<Vec<_>, _>>()?;
     let token = token(&args.rehearse)?;
     let dir = directory(&args.rehearse, &plan.scenario.name);
     let rehearse = args.rehearse;
@@ -27,16 +27,8 @@ pub(crate) fn run(args: Run, logging: Logging) -> Result<ExitCode, Problem> {
         let signals = Signals::watch(STOPPING_RUN)?;
         let (interrupts, keys) = (signals.listen(), signals.keys());
         let web = Web::open(&rehearse.web)?;
-        let stand = Stand {
-            args: &rehearse,
-            logging,
-            text: &source.text,
-            token,
-            interrupts,
-            keys,
-            web: &web,
-            baseline: earlier.as_ref(),
-        };
+        let stand =
+            Stand { args: &rehearse, logging, text: &source.text, token, interrupts, keys, web: &web, baselines: &earlier };
         let played = play(plan, &dir, stand).await;
         web.close().await;
         played

@@ -65,9 +65,9 @@ pub struct RunRecord {
     pub stage: Option<serde_json::Value>,
     /// The carriers' own counters, as they gave them.
     pub carriers: Option<serde_json::Value>,
-    /// The difference from the earlier run that this one is held against; `None` when it is held against none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<Diff>,
+    /// The differences from the earlier runs that this one is held against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Diff>,
 }
 
 /// What a live zone was seen to do: enough to forecast what an audience makes of it.

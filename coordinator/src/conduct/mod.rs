@@ -126,7 +126,7 @@ impl Conducted {
             forced: self.forced.clone(),
             stage,
             carriers,
-            baseline: None,
+            baselines: Vec::new(),
         }
     }
 

@@ -38,7 +38,7 @@ fn record_of(plan: &Plan) -> RunRecord {
         forced: Vec::new(),
         stage: None,
         carriers: None,
-        baseline: None,
+        baselines: Vec::new(),
     }
 }
 

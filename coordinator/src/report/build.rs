@@ -16,7 +16,7 @@ use voteburst_burst::verdict::{self, Baseline, Facts, Limit, Reason, Verdict};
 
 use crate::record::ZoneSeen;
 
-use super::diff::Diff;
+use super::diff::{self, Diff};
 use super::forecast::{ForecastPart, Measured};
 use super::generator::{self, GeneratorPart};
 use super::timeline::{timeline, unplaced};
@@ -104,8 +104,8 @@ pub struct Findings<'a> {
     pub partial: Option<String>,
     /// The expectation that stopped the burst.
     pub stopped: Option<Stopped>,
-    /// The difference from the run that this one is held against.
-    pub baseline: Option<&'a Diff>,
+    /// The differences from the runs that this one is held against.
+    pub baselines: &'a [Diff],
     /// Checks that failed before a forced run.
     pub forced: Option<String>,
 }
@@ -210,7 +210,7 @@ fn judge(
         partial: findings.partial.clone(),
         stopped: findings.stopped.clone(),
         expected: expected(findings, proxies, total, connected),
-        baseline: findings.baseline.map(|diff| baseline(findings, diff)),
+        baseline: baseline(findings),
         forced: findings.forced.clone(),
     };
     let thresholds = &findings.plan.scenario.thresholds;
@@ -241,9 +241,10 @@ fn tried(findings: &Findings<'_>) -> bool {
     findings.t0_second.is_some() && findings.ledger.planned > findings.ledger.never_sent
 }
 
-fn baseline(findings: &Findings<'_>, diff: &Diff) -> Baseline {
+fn baseline(findings: &Findings<'_>) -> Option<Baseline> {
     let worse_max = findings.plan.scenario.thresholds.worse_max;
-    Baseline { told: diff.told(), limits: diff.limits(worse_max, tried(findings)) }
+    let limits = diff::limits(findings.baselines, worse_max, tried(findings));
+    (!findings.baselines.is_empty()).then(|| Baseline { told: diff::told(findings.baselines), limits })
 }
 
 /// The response time within which 99 % of *planned* votes were accepted; `None` when fewer ever were. Taken over accepted

@@ -58,7 +58,7 @@ impl Report {
             start_ns: (record.start.agents > 0).then_some((record.start.spread_ns, record.start.bound_ns)),
             partial,
             stopped,
-            baseline: record.baseline.as_ref(),
+            baselines: &record.baselines,
             forced: (!record.forced.is_empty()).then(|| record.forced.join("; ")),
         })
     }

@@ -61,27 +61,44 @@ impl Diff {
         self.figures.retain(|figure| figure.proxy.is_none());
         self
     }
+}
 
-    /// A limit for each figure that is judged, in a fixed order. `worse_max` is how much worse a figure may become, as a share of
-    /// the baseline's figure, beyond what chance explains; `tried` is whether the later run fired anything.
-    #[must_use]
-    pub fn limits(&self, worse_max: f64, tried: bool) -> Vec<Limit> {
-        let judged = self.figures.iter().filter(|figure| {
-            figure.proxy.is_none() && !figure.name.starts_with("failures.") && !NOT_JUDGED.contains(&figure.name.as_str())
-        });
-        judged.map(|figure| limit(figure, worse_max, tried)).collect()
-    }
-
-    /// With what was compared, and why to be careful.
-    #[must_use]
-    pub fn told(&self) -> String {
-        let mut told = format!("held against the baseline {}, a {} begun {}", self.a.dir, word(self.a.outcome), self.a.started);
-        for warning in &self.warnings {
-            told += "; ";
-            told += warning;
+/// A limit for each figure that is judged, in a fixed order: the widest that any of these baselines sets.
+///
+/// `worse_max` is how much worse a figure may become, as a share of the baseline's figure, beyond what chance explains; `tried` is
+/// whether the later run fired anything.
+#[must_use]
+pub fn limits(baselines: &[Diff], worse_max: f64, tried: bool) -> Vec<Limit> {
+    let mut all: Vec<Limit> = Vec::new();
+    let figures = baselines.iter().flat_map(|diff| &diff.figures);
+    let judged = figures.filter(|figure| {
+        figure.proxy.is_none() && !figure.name.starts_with("failures.") && !NOT_JUDGED.contains(&figure.name.as_str())
+    });
+    for limit in judged.map(|figure| limit(figure, worse_max, tried)) {
+        match all.iter_mut().find(|known| known.name == limit.name) {
+            None => all.push(limit),
+            Some(known) if is_wider(&limit, known) => *known = limit,
+            Some(_) => {}
         }
-        told
     }
+    all
+}
+
+/// Whether a limit allows more than another of the same figure. One that was held against nothing allows nothing.
+fn is_wider(limit: &Limit, known: &Limit) -> bool {
+    let further = if limit.bound.is_most() { limit.limit > known.limit } else { limit.limit < known.limit };
+    limit.holds.is_some() && (known.holds.is_none() || further)
+}
+
+/// Which runs these are, and why to be careful.
+#[must_use]
+pub fn told(baselines: &[Diff]) -> String {
+    let one = |diff: &Diff| {
+        let run = format!("{}, a {} begun {}", diff.a.dir, word(diff.a.outcome), diff.a.started);
+        [vec![run], diff.warnings.clone()].concat().join("; ")
+    };
+    let all: Vec<_> = baselines.iter().map(one).collect();
+    format!("held against the baseline {}", all.join(", and "))
 }
 
 fn limit(figure: &Change, worse_max: f64, tried: bool) -> Limit {

@@ -15,7 +15,7 @@ use voteburst_burst::spread::Estimate;
 use voteburst_burst::tally::Latency;
 use voteburst_burst::verdict::Outcome;
 
-pub use baseline::BaselineProblem;
+pub use baseline::{BaselineProblem, limits, told};
 
 use super::Report;
 use super::terminal::word;

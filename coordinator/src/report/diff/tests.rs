@@ -84,7 +84,7 @@ fn a_change_of_a_proxys_share_is_neither_better_nor_worse() {
 }
 
 fn held(a: &Side, b: &Side, worse_max: f64) -> Vec<(String, Option<bool>)> {
-    let limits = Diff::of(a, b).of_whole_runs().limits(worse_max, true);
+    let limits = limits(&[Diff::of(a, b).of_whole_runs()], worse_max, true);
     limits.into_iter().map(|limit| (limit.name.replace(" against the baseline", ""), limit.holds)).collect()
 }
 
@@ -123,7 +123,7 @@ fn what_is_worse_by_more_than_chance_and_the_scenario_allow_is_broken() {
         votes.failed = votes.planned - votes.accepted;
     });
     assert_eq!(broken(&held(&a, &b, 0.1)), ["accepted", "complaints", "failed"]);
-    let limit = &Diff::of(&a, &b).limits(0.1, true)[0];
+    let limit = &limits(&[Diff::of(&a, &b)], 0.1, true)[0];
     assert!(limit.limit < 1.0 && limit.limit > 0.95 && limit.margin().is_some_and(|margin| margin < 0.0), "{limit:?}");
     assert_eq!((limit.key.as_str(), limit.code), ("worse_max", "worse"));
 }
@@ -134,7 +134,23 @@ fn what_one_of_them_did_not_measure_neither_holds_nor_breaks() {
     let of = |name: &str, held: &[(String, Option<bool>)]| held.iter().find(|(known, _)| known == name).unwrap().1;
     assert_eq!(of("response.p50", &held(&a, &b, 0.1)), None);
     assert_eq!(of("response.p50", &held(&b, &a, 0.1)), None);
-    assert!(Diff::of(&a, &a).limits(0.1, false).iter().all(|limit| limit.holds.is_none()), "nothing was fired");
+    assert!(limits(&[Diff::of(&a, &a)], 0.1, false).iter().all(|limit| limit.holds.is_none()), "nothing was fired");
+}
+
+#[test]
+fn against_several_runs_a_figure_is_worse_only_when_it_is_against_each_of_them() {
+    let (quick, slow) = two(|b| slower(b, 1.5));
+    let (_, unmeasured) = two(|b| b.response = Latency::new());
+    let of = |earlier: &[&Side], later: &Side| {
+        let diffs: Vec<_> = earlier.iter().map(|earlier| Diff::of(earlier, later)).collect();
+        let limits = limits(&diffs, 0.1, true);
+        limits.into_iter().filter(|limit| limit.holds == Some(false)).map(|limit| limit.name).collect::<Vec<_>>().len()
+    };
+    assert_eq!((of(&[&quick], &slow), of(&[&quick, &slow], &slow), of(&[&slow, &quick], &slow)), (2, 0, 0));
+    // A run that did not measure a figure takes no limit of another one away.
+    assert_eq!((of(&[&quick, &unmeasured], &slow), of(&[&unmeasured, &quick], &slow)), (2, 2));
+    let told = told(&[Diff::of(&quick, &slow), Diff::of(&slow, &slow)]);
+    assert!(told.contains("baseline runs/a, a FAIL begun ") && told.contains(", and runs/b, a FAIL"), "{told}");
 }
 
 #[test]
