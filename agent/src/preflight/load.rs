@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use voteburst_burst::plan::Plan;
-use voteburst_burst::scenario::Scheme;
+use voteburst_burst::scenario::{Client, Scheme};
 
 /// Processor time of a vote at one end, connection and answer included, in microseconds.
 ///
@@ -15,10 +15,17 @@ pub const SOCKET_BYTES: u64 = 5 << 10;
 /// An agent's memory for a viewer in bytes, plain HTTP. `benches/idle_and_vote` gives 1.6 to 1.8 KiB; lookups, tickets and the
 /// process itself come on top.
 pub const VIEWER_BYTES: u64 = 3 << 10;
-/// An agent's memory for a viewer with TLS, in bytes.
+/// An agent's memory for a viewer with TLS, in bytes. `benches/tls` gives 7.0 KiB idle and 7.5 KiB having voted.
 pub const TLS_VIEWER_BYTES: u64 = 12 << 10;
-/// The stage's memory for a connection, in bytes: an assumption on the safe side.
+/// An agent's memory for a viewer whose phone speaks HTTP/2 (`client = "full"`), in bytes. `benches/tls` gives 23 KiB idle and
+/// 33 KiB having voted.
+pub const FULL_VIEWER_BYTES: u64 = 36 << 10;
+/// The stage's memory for a connection, in bytes; the workers of a stage of 8,000 such connections took 1.4 KiB for each.
 pub const STAGE_CONNECTION_BYTES: u64 = 4 << 10;
+/// The same with TLS; they took 9.9 KiB.
+pub const TLS_STAGE_CONNECTION_BYTES: u64 = 12 << 10;
+/// The same with HTTP/2 over TLS; they took 34 KiB.
+pub const FULL_STAGE_CONNECTION_BYTES: u64 = 36 << 10;
 
 /// What is asked of a machine, as far as whoever checks it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub struct Load {
     pub stage_here: bool,
     /// Whether viewers speak TLS.
     pub tls: bool,
+    /// How many of `viewers_here` have phones that speak HTTP/2; the others speak HTTP/1.1.
+    pub full_here: u32,
 }
 
 impl Load {
@@ -40,6 +49,8 @@ impl Load {
     #[must_use]
     pub fn of_share(plan: &Plan, share: &Range<u32>) -> Self {
         let viewers = share.end.saturating_sub(share.start);
+        let phones = &plan.scenario.audience.phones;
+        let full: f64 = phones.iter().filter(|phone| phone.client == Client::Full).map(|phone| phone.share).sum();
         Self {
             viewers,
             viewers_here: viewers,
@@ -47,6 +58,7 @@ impl Load {
             // A stage is on loopback, so whoever votes on it is on its machine.
             stage_here: plan.scenario.stage.is_some(),
             tls: plan.scenario.target.scheme == Scheme::Https,
+            full_here: ((full * f64::from(viewers)).ceil() as u32).min(viewers),
         }
     }
 
@@ -69,9 +81,12 @@ impl Load {
 
     /// Bytes of memory for everything on this machine.
     pub(super) fn bytes(&self) -> u64 {
-        let viewer = if self.tls { TLS_VIEWER_BYTES } else { VIEWER_BYTES };
-        let stage = if self.stage_here { STAGE_CONNECTION_BYTES } else { 0 };
-        self.sockets() * SOCKET_BYTES + u64::from(self.viewers_here) * (viewer + stage)
+        let (viewer, stage) =
+            if self.tls { (TLS_VIEWER_BYTES, TLS_STAGE_CONNECTION_BYTES) } else { (VIEWER_BYTES, STAGE_CONNECTION_BYTES) };
+        let both = |viewer, stage| if self.stage_here { viewer + stage } else { viewer };
+        let full = u64::from(self.full_here.min(self.viewers_here));
+        let lean = u64::from(self.viewers_here) - full;
+        self.sockets() * SOCKET_BYTES + lean * both(viewer, stage) + full * both(FULL_VIEWER_BYTES, FULL_STAGE_CONNECTION_BYTES)
     }
 
     /// Cores that the busiest second keeps busy.

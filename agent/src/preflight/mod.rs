@@ -22,7 +22,10 @@ pub use voteburst_proto::message::{Check, CheckStatus};
 
 pub use self::disk::{DiskNeeds, disk};
 pub use self::line::NOT_TOLD;
-pub use self::load::{Load, SOCKET_BYTES, STAGE_CONNECTION_BYTES, TLS_VIEWER_BYTES, VIEWER_BYTES, VOTE_CPU_US};
+pub use self::load::{
+    FULL_STAGE_CONNECTION_BYTES, FULL_VIEWER_BYTES, Load, SOCKET_BYTES, STAGE_CONNECTION_BYTES, TLS_STAGE_CONNECTION_BYTES,
+    TLS_VIEWER_BYTES, VIEWER_BYTES, VOTE_CPU_US,
+};
 pub use self::machine::{Machine, Process, raise_file_limit};
 
 /// Descriptors that an agent needs beside its viewers' connections: lookups, timers, the session, files.

@@ -30,7 +30,8 @@ const SOUND: &[(&str, &str)] = &[
     ("sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n"),
 ];
 
-const AUDIENCE: Load = Load { viewers: 18_750, viewers_here: 300_000, peak_votes_per_s: 22_000, stage_here: true, tls: false };
+const AUDIENCE: Load =
+    Load { viewers: 18_750, viewers_here: 300_000, peak_votes_per_s: 22_000, stage_here: true, tls: false, full_here: 0 };
 
 /// /proc and /sys of a machine, in a folder that goes with the test.
 struct Fake {
@@ -395,9 +396,13 @@ fn ports_of_an_earlier_run_are_told_where_they_are_not_reused() {
 }
 
 #[test]
-fn tls_takes_more_memory_and_no_stage_half_the_sockets() {
+fn tls_and_http2_take_more_memory_at_both_ends_and_no_stage_half_the_sockets() {
     let needed = |load: &Load| the(&Fake::sound().checks(load), "memory").needed;
-    assert_eq!(needed(&Load { tls: true, ..AUDIENCE }), "7.4 GiB (agents and stage, and the kernel's sockets)");
+    assert_eq!(
+        needed(&Load { tls: true, full_here: 150_000, ..AUDIENCE }),
+        "16.6 GiB (agents and stage, and the kernel's sockets)"
+    );
+    assert_eq!(needed(&Load { tls: true, ..AUDIENCE }), "9.7 GiB (agents and stage, and the kernel's sockets)");
     assert_eq!(needed(&Load { stage_here: false, ..AUDIENCE }), "2.3 GiB (agents, and the kernel's sockets)");
     let away = Fake::sound().checks(&Load { stage_here: false, ..AUDIENCE });
     assert!(away.iter().all(|check| !check.what.ends_with("queue")), "only a stage accepts connections here: {away:#?}");
@@ -427,7 +432,7 @@ fn no_text_below_proc_makes_the_reading_fail() {
 
 #[test]
 fn nothing_is_bad_for_a_small_share_on_this_machine() {
-    let load = Load { viewers: 100, viewers_here: 100, peak_votes_per_s: 100, stage_here: true, tls: false };
+    let load = Load { viewers: 100, viewers_here: 100, peak_votes_per_s: 100, stage_here: true, tls: false, full_here: 0 };
     let bad: Vec<_> = check(&load, &[]).into_iter().filter(|check| check.status == Bad).collect();
     assert!(bad.is_empty(), "{bad:#?}");
 }
