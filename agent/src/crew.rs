@@ -23,6 +23,7 @@ use voteburst_dns::stub::NotAName;
 use crate::allow::AllowList;
 use crate::clock::{Clock, thread_cpu_ns};
 use crate::dial::{Dialler, Tls, TrustError};
+use crate::opening::keep_ramp;
 use crate::pace::{Alarm, Pace};
 use crate::resolve::Resolver;
 use crate::slice;
@@ -359,6 +360,7 @@ async fn serve(worker: Rc<Worker>, alarm: Alarm, mut orders: mpsc::UnboundedRece
 fn open_doors(worker: &Rc<Worker>, at: LocalTime) {
     worker.record.borrow_mut().open_doors(at);
     tokio::task::spawn_local(keep_doors(Rc::clone(worker), at));
+    tokio::task::spawn_local(keep_ramp(Rc::clone(worker)));
 }
 
 /// Releases every ticket when it is due, and comes round all the same until they have ended, so that a stall shows.
@@ -398,7 +400,7 @@ fn snapshot(worker: &Worker) -> CrewSnapshot {
         first_send_lateness_ns: record.first_send_lateness_ns,
         connected_at_t0: worker.connected_at_t0.get(),
         fates: if worker.is_done() { record.log.fates() } else { Vec::new() },
-        warnings: record.warnings(),
+        warnings: record.warnings().into_iter().chain(worker.opening.told(worker.clock.now())).collect(),
         stalls: record.stalls.as_ref().map_or_else(Stalls::default, |watch| watch.stalls().clone()),
         local_limits: record.local_limits(),
         not_allowed: record.not_allowed(),

@@ -1,8 +1,8 @@
 //! Who votes: an agent holds its viewers' connections and fires their tickets.
 //!
 //! In reading order, the way of one vote: [`crew`] (what a session drives) starts `worker` (what all viewers share),
-//! `viewers` (enter, hold, wait) open connections by `hold`, which asks `resolve` for an address and `dial` for a
-//! socket; `pace` releases a ticket, `vote` sends it and reads its `response` as long as `patience` lasts; `record` and
+//! `viewers` (enter, hold, wait) open connections, as many at once as `opening` gives leave for, by `hold`, which asks
+//! `resolve` for an address and `dial` for a socket; `pace` releases a ticket, `vote` sends it and reads its `response` as long as `patience` lasts; `record` and
 //! `votelog` count what became of it, and `watch` what the agent itself did to it. Before all that [`preflight`] looks at
 //! the machine and [`sources`] picks addresses.
 //!
@@ -18,6 +18,7 @@ mod dial;
 mod full;
 mod hold;
 mod offset;
+mod opening;
 mod pace;
 mod patience;
 pub mod preflight;

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::io::ReadBuf;
-use tokio::sync::SemaphorePermit;
 use voteburst_burst::clock::LocalTime;
 use voteburst_burst::draw::Stream;
 
 use crate::hold::{self, Held};
+use crate::opening::Leave;
 use crate::vote::cast;
 use crate::worker::Worker;
 
@@ -122,8 +122,8 @@ async fn connect_ahead(worker: &Worker, me: u32, entering: bool) -> Option<Held>
     }
     let mut first = entering;
     for failures in 0_u32.. {
-        let opened = match permit(worker, me).await {
-            Some(_permit) => Some(hold::open(worker, me).await),
+        let opened = match leave(worker, me).await {
+            Some(_leave) => Some(hold::open(worker, me).await),
             None => None,
         };
         if std::mem::take(&mut first) {
@@ -154,19 +154,26 @@ fn chance(worker: &Worker, me: u32, number: u32) -> f64 {
 }
 
 /// Leave to open a connection ahead of a vote; `None` when a vote is due or the agent drains.
-async fn permit<'a>(worker: &'a Worker, me: u32) -> Option<SemaphorePermit<'a>> {
-    let mut acquire = pin!(worker.opening.acquire());
-    let permit = poll_fn(|cx| {
+async fn leave<'a>(worker: &'a Worker, me: u32) -> Option<Leave<'a>> {
+    let mut leave = pin!(worker.opening.leave());
+    let mut waits = false;
+    let given = poll_fn(|cx| {
         if worker.is_due(me) || worker.is_draining() {
             return Poll::Ready(None);
         }
         worker.park(me, true, cx);
-        // The semaphore is never closed.
-        acquire.as_mut().poll(cx).map(Result::ok)
+        let given = leave.as_mut().poll(cx).map(Some);
+        if given.is_pending() && !std::mem::replace(&mut waits, true) {
+            worker.opening.begin_wait(worker.clock.now());
+        }
+        given
     })
     .await;
+    if waits {
+        worker.opening.end_wait(worker.clock.now());
+    }
     worker.unpark(me);
-    permit
+    given
 }
 
 /// Pauses.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use voteburst_burst::ballot::BallotId;
 use voteburst_burst::clock::LocalTime;
 use voteburst_burst::draw::{Stream, draw, unit};
@@ -17,15 +17,12 @@ use voteburst_burst::scenario::template::Fill;
 
 use crate::clock::Clock;
 use crate::dial::Dialler;
+use crate::opening::Opening;
 use crate::pace::planned_at;
 use crate::patience::{Patience, Wait};
 use crate::record::Record;
 use crate::resolve::Resolver;
 use crate::response::KnownHead;
-
-/// How many viewers may be opening a connection ahead of their votes at the same time. More would overflow the
-/// backlog of a proxy's listening socket by the agent's doing. Viewers whose vote is due never wait for this.
-const OPENING_AT_ONCE: usize = 256;
 
 /// Marks a ticket whose viewer was idle when it was released, so that the viewer tells how late it began.
 const WOKEN: u32 = u32::MAX;
@@ -100,7 +97,7 @@ pub(crate) struct Worker {
     pub(crate) full_dialler: Dialler,
     pub(crate) resolver: Resolver,
     pub(crate) patience: Patience,
-    pub(crate) opening: Semaphore,
+    pub(crate) opening: Opening,
     pub(crate) t0: Cell<Option<LocalTime>>,
     pub(crate) connected_at_t0: Cell<Option<u32>>,
     draining: Cell<bool>,
@@ -152,7 +149,7 @@ impl Worker {
             dialler,
             resolver,
             patience: Patience::new(target.response_timeout),
-            opening: Semaphore::new(OPENING_AT_ONCE),
+            opening: Opening::new(),
             t0: Cell::new(None),
             connected_at_t0: Cell::new(None),
             draining: Cell::new(false),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use support::{Names, OK, Play, Server, scenario, until};
+use support::{Client, Names, OK, PATIENCE, Play, Server, scenario, until};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use voteburst_burst::outcome::Failure;
 
 const HERE: Option<Ipv4Addr> = Some(Ipv4Addr::LOCALHOST);
@@ -81,7 +82,7 @@ async fn a_vote_that_waits_for_names_and_connections_keeps_nobody_from_draining(
     // The second attempt needs a connection, and for that an answer that does not come.
     until(|| names.queries.load(Ordering::SeqCst) == 2).await;
     play.crew.drain();
-    let drained = tokio::time::timeout(Duration::from_secs(10), play.result()).await;
+    let drained = timeout(Duration::from_secs(10), play.result()).await;
     let result = drained.expect("long before the name is given up");
     assert_eq!((result.fates, result.total.sent), ([0, 0, 1, 0], 1));
 }
@@ -378,4 +379,47 @@ async fn snapshots_only_ever_grow_and_show_fates_at_the_end_alone() {
         before = accepted;
     }
     assert_eq!(play.result().await.total.accepted, VIEWERS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_accept_queue_narrows_the_ramp_and_everybody_gets_in_and_votes_all_the_same() {
+    const MANY: u32 = 300;
+    let names = Names::answering(HERE, 60).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let text = scenario(
+        MANY,
+        names.address,
+        &[("connect_timeout = \"1s\"", "connect_timeout = \"20s\""), ("response_timeout = \"1s\"", "response_timeout = \"9s\"")],
+    );
+    let play = Play::muster(&text, port);
+    play.crew.open_doors(play.clock.now());
+    let told = timeout(PATIENCE, async {
+        loop {
+            let warnings = play.crew.snapshot().await.unwrap().warnings;
+            if let Some(told) = warnings.into_iter().find(|warning| warning.contains("opened at once at least")) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let told = told.await.unwrap();
+    assert!(told.contains("held back for ") && told.contains("a listen queue was full"), "{told}");
+    assert!(play.crew.status().tried < MANY, "nobody accepts yet");
+
+    // The proxy comes to itself: a second listen(2) on a socket changes its backlog.
+    rustix::net::listen(&listener, 1_024).unwrap();
+    let accepted = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(Client::new(stream, 0, Arc::default()).serve());
+        }
+    });
+    timeout(PATIENCE, play.crew.entered()).await.unwrap().unwrap();
+    play.connected(MANY).await;
+    play.fire();
+    let result = play.result().await;
+    assert_eq!((result.fates, result.snapshot.connected_at_t0), ([0, 0, 0, MANY], Some(MANY)));
+    accepted.abort();
 }
