@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
-use voteburst_agent::preflight::{SPARE_FILES, raise_file_limit};
+use voteburst_agent::preflight::{SCATTERED_VOTE_CPU_US, SPARE_FILES, cores, raise_file_limit};
 use voteburst_burst::plan::Plan;
 
 use crate::problem::Problem;
@@ -22,8 +22,11 @@ pub(crate) struct Fleet {
     said: Vec<JoinHandle<()>>,
 }
 
-/// How many local agents hold the audience: what was asked for, or what the scenario's `agents.max_viewers` and this
-/// machine's file limit demand.
+/// How many local agents hold the audience: what was asked for, or what the scenario's `agents.max_viewers`, this machine's
+/// file limit and its cores demand.
+///
+/// Memory asks for neither more nor fewer, for viewers take the same wherever they are held; whether there is enough of it
+/// for all of them is a line of the preflight.
 pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
     let viewers = plan.scenario.audience.viewers;
     let limit = raise_file_limit();
@@ -34,7 +37,10 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
             limit.unwrap_or_default()
         )));
     }
-    let Some(agents) = asked else { return Ok(viewers.div_ceil(plan.scenario.agents.max_viewers.min(fits)).max(1)) };
+    let Some(agents) = asked else {
+        let peak = plan.busiest_second(&(0..viewers)).map_or(0, |(_, votes)| votes);
+        return Ok(enough(viewers, plan.scenario.agents.max_viewers.min(fits), peak, cores()));
+    };
     if agents == 0 || agents > viewers.min(1_000) {
         return Err(Problem::usage(format!(
             "--agents: found {agents}\n  needed: 1 to {} (one viewer each at least)\n  fix:    leave it out to let voteburst choose",
@@ -50,6 +56,15 @@ pub(crate) fn size(plan: &Plan, asked: Option<u32>) -> Result<u32, Problem> {
         )));
     }
     Ok(agents)
+}
+
+/// So many that none holds more than `most` viewers, and that the busiest second, of `peak` votes, keeps none of them busy for
+/// more than half of it. Of those no more than cores, for an agent fires from one thread: beyond, agents only wait for each
+/// other. Files can demand more agents than there are cores; then cores bound the votes per second, which the preflight tells.
+fn enough(viewers: u32, most: u32, peak: u32, cores: u32) -> u32 {
+    let useful = (u64::from(peak) * SCATTERED_VOTE_CPU_US).div_ceil(500_000);
+    let useful = u32::try_from(useful).unwrap_or(u32::MAX).min(cores);
+    viewers.div_ceil(most.max(1)).max(useful).min(viewers).max(1)
 }
 
 impl Fleet {
@@ -94,5 +109,29 @@ async fn pass_on(said: ChildStderr) {
     let mut lines = BufReader::new(said).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         say::note(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_demand_agents_and_so_does_a_steep_burst_as_long_as_there_are_cores() {
+        for (what, [viewers, most, peak, cores], agents) in [
+            ("one is enough", [1_000, 15_000, 200, 8], 1),
+            ("the full house: files demand more than there are cores", [300_000, 18_750, 18_300, 2], 16),
+            ("the same without a limit on files", [300_000, u32::MAX, 18_300, 2], 2),
+            ("half a core each for 18,300 votes of 45 µs", [300_000, u32::MAX, 18_300, 8], 2),
+            ("just half a core", [15_000, 15_000, 11_111, 8], 1),
+            ("a little more", [15_000, 15_000, 11_112, 8], 2),
+            ("all at once", [15_000, 15_000, 15_000, 2], 2),
+            ("all at once on one core", [15_000, 15_000, 15_000, 1], 1),
+            ("the greatest peak there can be", [u32::MAX, u32::MAX, u32::MAX, 64], 64),
+            ("never more agents than viewers", [3, 15_000, 1_000_000, 64], 3),
+            ("nobody", [0, 0, 0, 0], 1),
+        ] {
+            assert_eq!(enough(viewers, most, peak, cores), agents, "{what}");
+        }
     }
 }

@@ -5,11 +5,16 @@ use std::ops::Range;
 use voteburst_burst::plan::Plan;
 use voteburst_burst::scenario::{Client, Scheme};
 
-/// Processor time of a vote at one end, connection and answer included, in microseconds.
+/// Processor time at one end of a vote that comes in a crowd, connection and answer included, in microseconds: the least.
 ///
 /// `benches/idle_and_vote` gives 9.4 to 10.2 µs for an agent with the cores to itself; half as much again when both cores are
 /// crowded.
 pub const VOTE_CPU_US: u64 = 15;
+/// Processor time at one end of a vote that comes alone, in microseconds: it wakes each process it meets.
+///
+/// The full house, whose votes are scattered over a minute, took some 90 µs of two cores for each vote in its busiest seconds,
+/// 49 % of it the stage's (ARCHITECTURE.md, "Cost"). What lies between both is a matter of how many votes a wake-up finds.
+pub const SCATTERED_VOTE_CPU_US: u64 = 45;
 /// Kernel memory of an idle TCP connection at one end, in bytes; a connection over loopback has both ends here.
 pub const SOCKET_BYTES: u64 = 5 << 10;
 /// An agent's memory for a viewer in bytes, plain HTTP. `benches/idle_and_vote` gives 1.6 to 1.8 KiB; lookups, tickets and the
@@ -89,9 +94,14 @@ impl Load {
         self.sockets() * SOCKET_BYTES + lean * both(viewer, stage) + full * both(FULL_VIEWER_BYTES, FULL_STAGE_CONNECTION_BYTES)
     }
 
-    /// Cores that the busiest second keeps busy.
+    /// Cores that the busiest second keeps busy at least, when its votes come in crowds.
     pub(super) fn cores(&self) -> f64 {
         (u64::from(self.peak_votes_per_s) * VOTE_CPU_US * self.ends()) as f64 / 1e6
+    }
+
+    /// Cores that the busiest second would keep busy when each of its votes came alone.
+    pub(super) fn scattered_cores(&self) -> f64 {
+        (u64::from(self.peak_votes_per_s) * SCATTERED_VOTE_CPU_US * self.ends()) as f64 / 1e6
     }
 
     /// Whose ends are counted, for the words of a line.

@@ -41,10 +41,16 @@ impl Process {
         Self {
             open_files: raise_file_limit(),
             // Where the system does not tell, one core is what there is at least.
-            cores: std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+            cores: cores(),
             sources: sources.iter().map(|source| (*source, cannot_bind(*source))).collect(),
         }
     }
+}
+
+/// Cores that this process may run on, 1 where the system does not tell.
+#[must_use]
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
 /// Raises the soft limit on open files to the hard one and returns what then holds; `None` for no limit.

@@ -23,10 +23,10 @@ pub use voteburst_proto::message::{Check, CheckStatus};
 pub use self::disk::{DiskNeeds, disk};
 pub use self::line::NOT_TOLD;
 pub use self::load::{
-    FULL_STAGE_CONNECTION_BYTES, FULL_VIEWER_BYTES, Load, SOCKET_BYTES, STAGE_CONNECTION_BYTES, TLS_STAGE_CONNECTION_BYTES,
-    TLS_VIEWER_BYTES, VIEWER_BYTES, VOTE_CPU_US,
+    FULL_STAGE_CONNECTION_BYTES, FULL_VIEWER_BYTES, Load, SCATTERED_VOTE_CPU_US, SOCKET_BYTES, STAGE_CONNECTION_BYTES,
+    TLS_STAGE_CONNECTION_BYTES, TLS_VIEWER_BYTES, VIEWER_BYTES, VOTE_CPU_US,
 };
-pub use self::machine::{Machine, Process, raise_file_limit};
+pub use self::machine::{Machine, Process, cores, raise_file_limit};
 
 /// Descriptors that an agent needs beside its viewers' connections: lookups, timers, the session, files.
 pub const SPARE_FILES: u64 = 512;

@@ -1,7 +1,7 @@
 //! Processor time: how much there is, who takes it away, and what it costs to read the clock.
 
 use super::line::{line, not_told};
-use super::load::VOTE_CPU_US;
+use super::load::{SCATTERED_VOTE_CPU_US, VOTE_CPU_US};
 use super::machine::STOLEN_WARNING;
 use super::{Check, Load, Machine};
 
@@ -11,30 +11,40 @@ pub(super) fn lines(load: &Load, machine: &Machine) -> Vec<Check> {
 
 fn needed(load: &Load) -> String {
     let ends = if load.stage_here { ", twice with the stage" } else { "" };
-    format!("{:.2} in the busiest second ({} votes at {VOTE_CPU_US} µs{ends})", load.cores(), load.peak_votes_per_s)
+    format!(
+        "{:.2} in the busiest second ({} votes at {VOTE_CPU_US} µs{ends}); scattered votes {:.2} (at {SCATTERED_VOTE_CPU_US} µs)",
+        load.cores(),
+        load.peak_votes_per_s,
+        load.scattered_cores()
+    )
 }
 
 /// How many votes of the busiest second leave within it when there are so many cores.
 fn within(load: &Load, cores: f64) -> String {
     let seconds = load.cores() / cores.max(0.001);
     format!(
-        "the {} votes of the busiest second take about {seconds:.1} s, so they leave up to {:.1} s late",
+        "the {} votes of the busiest second take about {seconds:.1} s, so they leave up to {:.1} s late; at most {:.0} fit",
         load.peak_votes_per_s,
-        seconds - 1.0
+        seconds - 1.0,
+        f64::from(load.peak_votes_per_s) / seconds
     )
 }
 
+/// Bad when even crowds, which cost least, are too much: whatever waits gathers into crowds, so dearer votes come late and
+/// become cheaper.
 fn cores(load: &Load, machine: &Machine) -> Check {
     let cores = f64::from(machine.process.cores);
     let line = line("cores", machine.process.cores.to_string(), needed(load));
     let fix = "more cores, agents on more machines, or a burst that is less steep";
     if load.cores() > cores {
         line.bad(fix, within(load, cores))
-    } else if load.cores() > cores / 2.0 {
-        let busy = load.cores() / cores * 100.0;
+    } else if load.scattered_cores() > cores / 2.0 {
+        let [crowds, scattered] = [load.cores(), load.scattered_cores()].map(|busy| (busy / cores * 100.0).min(100.0));
         line.warning(
             fix,
-            format!("about {busy:.0} % of the processor is busy then: votes that are due together wait for one another"),
+            format!(
+                "about {crowds:.0} % of the processor is busy then where votes come in crowds, {scattered:.0} % where they are scattered: votes that are due together wait for one another"
+            ),
         )
     } else {
         line.good()
