@@ -47,7 +47,9 @@ function overTime(run, theme, picked) {
     series[0].markLine = { silent: true, symbol: "none", data: [lineAt(theme, limit, `limit of 99 %: ${milliseconds(limit)}`, theme.bad)] };
   }
   const option = onlyAnswered(axes(theme, "response", {}, { series }), ANSWERED);
-  if (picked.size === 0) option.legend = legend(theme, QUANTILES);
+  // Lines differ by how thick they are, so the key has them as they are, and no symbols.
+  const plain = { itemStyle: { opacity: 0 }, lineStyle: { width: "inherit" } };
+  if (picked.size === 0) option.legend = { ...legend(theme, QUANTILES), ...plain };
   Object.assign(option.yAxis, { type: "log", ...range });
   option.yAxis.axisLabel = { color: theme.muted, fontSize: 12, formatter: milliseconds };
   return { option, walk: { axis: "x", values: ANSWERED }, format: milliseconds, inOrder: true };

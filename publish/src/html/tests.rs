@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use voteburst_burst::tally::Latency;
 use voteburst_coordinator::report::diff::{Diff, Side};
-use voteburst_coordinator::report::{ProxySecond, SecondQuantiles, TimelineSecond};
+use voteburst_coordinator::report::{ProxySecond, ReasonPart, SecondQuantiles, TimelineSecond};
 
 use super::*;
 use crate::fixture;
@@ -164,6 +164,17 @@ fn odd_runs_are_told_in_words_where_there_is_nothing_to_draw() {
     }
     let page = page_of(&one);
     assert!(read(&page).contains("even is 100.0 %"));
+
+    let mut partial = fixture::report();
+    partial.verdict.outcome = fixture::empty().verdict.outcome;
+    partial.verdict.reasons =
+        vec![ReasonPart { text: "the run is partial: interrupted".into(), ..fixture::empty().verdict.reasons[0].clone() }];
+    let whole = partial.timeline.len();
+    partial.timeline.retain(|second| second.t_s < 2);
+    assert!(partial.timeline.len() < whole, "what was played before the end is shown");
+    let page = page_of(&partial);
+    assert!(read(&page).contains("the run is partial: interrupted") && read(&page).contains("data-picture=\"votes\""));
+    assert_eq!(drawn_from(&page)["runs"][0]["t"].as_array().unwrap().len(), partial.timeline.len());
 
     let mut dead = fixture::report();
     (dead.agents[0].lost, dead.agents[0].is_final, dead.agents[0].generator) = (Some("silent for 5 s".into()), false, None);
