@@ -53,7 +53,13 @@ pub(crate) fn python() -> Result<PathBuf, String> {
     create.args(["-m", "venv"]).arg(&place);
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]);
-    install.args(["hdrhistogram==0.10.8", "jsonschema==4.26.0", "junitparser==5.0.3", "PyYAML==6.0.3"]);
+    install.args([
+        "hdrhistogram==0.10.8",
+        "jsonschema==4.26.0",
+        "junitparser==5.0.3",
+        "prometheus-client==0.26.0",
+        "PyYAML==6.0.3",
+    ]);
     for mut command in [create, install] {
         let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
         if !output.status.success() {

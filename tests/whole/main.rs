@@ -16,6 +16,7 @@ mod interrupts;
 mod kit;
 mod limits;
 mod machine;
+mod metrics;
 mod names;
 mod preflight;
 mod reading;
