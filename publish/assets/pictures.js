@@ -220,7 +220,8 @@ function curve(_, theme) {
     type: "log", min: 1, axisLine: { lineStyle: { color: theme.line } }, splitLine: { lineStyle: { color: theme.line } },
     axisLabel: { color: theme.muted, fontSize: 12, formatter: (beyond) => (beyond === 1 ? "fastest" : percent(beyond)) },
   };
-  Object.assign(option.yAxis, { type: "log", min: undefined });
+  // Its steps say what they are, and on a phone the names of runs need the room of its own.
+  Object.assign(option.yAxis, { type: "log", min: undefined, name: "" });
   option.yAxis.axisLabel = { color: theme.muted, fontSize: 12, formatter: milliseconds };
   const longest = series.reduce((longest, one) => (one.data.length > longest.length ? one.data : longest), []);
   return { option, walk: { axis: "x", values: longest.map(([x]) => x) }, title: (_, x) => `${percent(x)} of votes within`, format: milliseconds, inOrder: true };
