@@ -1,16 +1,18 @@
 //! The pages in a real browser: Debian's chromium, driven by playwright-core, with axe-core's rules of accessibility.
 //!
-//! One short comparison is played; `look.mjs` then opens its pages and those of odd runs. It says what it looks at; here is what
-//! it needs: node, npm and chromium, which `tests/all` installs, and two packages of npm, which are kept below the target directory.
+//! One short comparison is played, while `live.mjs` looks at its live page; `look.mjs` then opens its pages and those of odd runs.
+//! They say what they look at; here is what they need: node, npm and chromium, which `tests/all` installs, and two packages of npm,
+//! which are kept below the target directory.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
 use voteburst_coordinator::report::{Proxy, Report};
 use voteburst_publish::html::{self, Detail};
 
@@ -39,7 +41,7 @@ fn browser() -> Result<PathBuf, String> {
     let lock = fs::read(here().join("package-lock.json")).map_err(|error| error.to_string())?;
     // The packages come from the network, so they are fetched once.
     let fetched = fs::read(place.join("node_modules/.of-lock")).is_ok_and(|of| of == lock);
-    for file in ["package.json", "package-lock.json", "look.mjs", "figures.mjs", "picture.mjs"] {
+    for file in ["package.json", "package-lock.json", "look.mjs", "live.mjs", "figures.mjs", "picture.mjs"] {
         fs::copy(here().join(file), place.join(file)).map_err(|error| format!("{file}: {error}"))?;
     }
     if !fetched {
@@ -49,15 +51,38 @@ fn browser() -> Result<PathBuf, String> {
     Ok(place)
 }
 
-/// Plays the comparison and gives its directory.
-fn compare(place: &Path) -> PathBuf {
-    let mut words = vec!["compare", "scenario.toml", "--out", "pages", "-q"];
+/// Plays the comparison, whose live page the browser looks at meanwhile; gives its directory and what that page showed last.
+fn compare(place: &Path, browser: &Path) -> (PathBuf, Value) {
+    let mut words = vec!["compare", "scenario.toml", "--out", "pages", "-q", "--web", "127.0.0.1:0"];
     words.extend(ZONES.iter().flat_map(|zone| ["--zone", zone]));
     fs::copy(here().join("scenario.toml"), place.join("scenario.toml")).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_voteburst")).current_dir(place).args(words).output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voteburst"));
+    let mut playing = command.current_dir(place).args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(playing.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let watch = said.find(|line| line.contains("watch it on ")).expect("it tells where it can be watched");
+    let url = watch.rsplit(' ').next().unwrap();
+    let looking = Command::new("node").arg("live.mjs").arg(url).current_dir(browser).stdout(Stdio::piped()).spawn().unwrap();
+    let said: Vec<_> = said.collect();
     // Whatever it comes to on a busy machine: pages tell it.
-    assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{}", String::from_utf8_lossy(&output.stderr));
-    place.join("pages")
+    assert!(matches!(playing.wait().unwrap().code(), Some(0 | 1 | 3)), "{said:?}");
+    let looked = looking.wait_with_output().unwrap();
+    assert!(looked.status.success(), "the live page: see above");
+    (place.join("pages"), serde_json::from_slice(&looked.stdout).unwrap())
+}
+
+/// What the live page showed last is what the last run came to.
+fn held_against(live: &Value, report: &Report) {
+    let told = [("planned", report.votes.planned), ("accepted", report.votes.accepted), ("sent", report.votes.attempts)];
+    for (figure, needed) in told {
+        assert_eq!(live[figure].as_u64(), Some(needed), "{figure} of {live:#}");
+    }
+    let accepted = |proxy: &Proxy| (proxy.address.clone(), Some(proxy.accepted));
+    let shown = |address: &String| live["proxies"][address]["accepted"].as_u64();
+    let needed: BTreeMap<_, _> = report.proxies.iter().map(accepted).collect();
+    assert_eq!(needed.keys().map(|address| (address.clone(), shown(address))).collect::<BTreeMap<_, _>>(), needed, "{live:#}");
+    for (address, proxy) in live["proxies"].as_object().unwrap() {
+        assert_eq!(live["drawn"][address], proxy["open"], "the picture ends where the table does: {live:#}");
+    }
 }
 
 /// Pages of runs as they should not be, made from one that was played.
@@ -116,7 +141,7 @@ fn pages_show_the_figures_of_the_report_to_everybody_and_ask_nobody_for_anything
         }
     };
     let place = tempfile::tempdir().unwrap();
-    let pages = compare(place.path());
+    let (pages, live) = compare(place.path(), &browser);
     let read = |path: &Path| fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let compared = read(&pages.join("compare.html"));
     fs::remove_file(pages.join("compare.html")).unwrap();
@@ -125,6 +150,8 @@ fn pages_show_the_figures_of_the_report_to_everybody_and_ask_nobody_for_anything
     assert!(!String::from_utf8(compared).unwrap().contains("never-on-a-page"), "a page tells a secret header");
     let report: Report = serde_json::from_slice(&read(&pages.join(ZONES[0]).join("report.json"))).unwrap();
     odd(&report, &pages);
+    let last = serde_json::from_slice(&read(&pages.join(ZONES[1]).join("report.json"))).unwrap();
+    held_against(&live, &last);
     let [a, b] = ZONES.map(|zone| pages.join(zone));
     let diff = Command::new(env!("CARGO_BIN_EXE_voteburst"))
         .arg("diff")

@@ -1,0 +1,67 @@
+// Opens the page of a rehearsal that goes on and looks at it until the command has ended: what it asks for, errors, contrast, keyboard.
+// node live.mjs URL; prints the last figures as JSON. Screenshots are left beside this file.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const url = process.argv[2];
+const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+// Gathering agents, open doors and two bursts on a busy machine.
+const PATIENCE = { timeout: 120_000 };
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--disable-dev-shm-usage"] });
+const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
+const complaints = [];
+page.on("request", (request) => request.url().startsWith(url) || request.url().startsWith("data:") || complaints.push(`asks for ${request.url()}`));
+page.on("console", (message) => complaints.push(`says ${message.text()}`));
+page.on("pageerror", (error) => complaints.push(`fails: ${error.stack}`));
+page.on("dialog", (dialog) => {
+  complaints.push(`opens a dialog: ${dialog.message()}`);
+  dialog.dismiss();
+});
+const fine = () => assert.deepEqual(complaints, []);
+
+/** The figures at the top, the proxies by address, and what the picture of sessions ends with. */
+const figures = () => page.evaluate(() => {
+  const top = Object.fromEntries([...document.querySelectorAll("[data-figure]")].map(({ dataset }) => [dataset.figure, Number(dataset.value)]));
+  const number = (text) => Number(text.replaceAll(",", ""));
+  const rows = [...document.querySelectorAll("#proxies tbody tr")].map((row) => [row.querySelector("th").textContent, [...row.querySelectorAll("td")]]);
+  const proxies = Object.fromEntries(rows.map(([address, cells]) => [address, { open: number(cells[0].textContent), accepted: number(cells[3].textContent) }]));
+  const drawn = charts[0][1].getOption().series.map(({ name, data }) => [name, data.at(-1)?.[1] ?? 0]);
+  return { ...top, proxies, drawn: Object.fromEntries(drawn) };
+});
+
+async function accessible(name) {
+  const across = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(across <= 0, `${name}: the page is ${across} px wider than the window`);
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ exclude: ["svg"] }, { resultTypes: ["violations"] }));
+  assert.deepEqual(violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0].html.slice(0, 200)} ${nodes[0].failureSummary}`), [], name);
+}
+
+try {
+  await page.goto(url);
+  await page.waitForFunction(() => document.querySelector("[data-figure=accepted]")?.dataset.value > 0, null, PATIENCE);
+  await page.screenshot({ path: "live-burst.png", fullPage: true });
+  fine();
+  await page.waitForFunction(() => document.getElementById("link").textContent.startsWith("The command has ended"), null, PATIENCE);
+  const last = await figures();
+  assert.equal(await page.locator("#phase").textContent(), "Done");
+  await page.screenshot({ path: "live-light.png", fullPage: true });
+  await accessible("light");
+  // The keyboard leads to the choice of pictures and through it.
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.name), "shape");
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await page.evaluate(() => charts[0][1].getOption().series.every(({ stack }) => stack === "all")), true);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: "live-dark.png", fullPage: true });
+  await accessible("dark");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.screenshot({ path: "live-phone.png", fullPage: true });
+  await accessible("phone");
+  fine();
+  console.log(JSON.stringify(last));
+} finally {
+  await browser.close();
+}
