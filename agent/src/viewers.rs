@@ -12,16 +12,21 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::io::ReadBuf;
+use tokio::time::timeout;
 use voteburst_burst::clock::LocalTime;
 use voteburst_burst::draw::Stream;
 
-use crate::hold::{self, Held};
+use crate::hold::{self, Held, NotHeld};
 use crate::opening::Leave;
 use crate::vote::cast;
 use crate::worker::Worker;
 
 /// The longest pause before a viewer tries again to connect ahead of its vote, draws not counted.
 const LONGEST_PAUSE_S: u32 = 8;
+
+/// A connection that is not there after this long had its SYN dropped, which TCP sends again only now (RFC 6298, section 2): a proxy
+/// at its limit answers none. Whoever waits for that needs no leave, or the viewers of one full proxy would keep those of all others out.
+const UNANSWERED: Duration = Duration::from_secs(1);
 
 /// What ends a pause early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +128,7 @@ async fn connect_ahead(worker: &Worker, me: u32, entering: bool) -> Option<Held>
     let mut first = entering;
     for failures in 0_u32.. {
         let opened = match leave(worker, me).await {
-            Some(_leave) => Some(hold::open(worker, me).await),
+            Some(leave) => Some(open(worker, me, leave).await),
             None => None,
         };
         if std::mem::take(&mut first) {
@@ -144,6 +149,16 @@ async fn connect_ahead(worker: &Worker, me: u32, entering: bool) -> Option<Held>
         }
     }
     None
+}
+
+/// Opens a connection, and gives the leave for it back when it is there or will not be for a while.
+async fn open(worker: &Worker, me: u32, leave: Leave<'_>) -> Result<Held, NotHeld> {
+    let mut opening = pin!(hold::open(worker, me));
+    if let Ok(opened) = timeout(UNANSWERED, opening.as_mut()).await {
+        return opened;
+    }
+    drop(leave);
+    opening.await
 }
 
 /// A draw in [0, 1) that differs from pause to pause.
