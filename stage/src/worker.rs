@@ -198,9 +198,14 @@ impl Opened {
         self.proxies.iter().map(|proxy| proxy.unfinished()).sum()
     }
 
-    async fn close(self, ballots: &Path, drain: Duration) -> Result<Report, WorkerError> {
+    async fn close(mut self, ballots: &Path, drain: Duration) -> Result<Report, WorkerError> {
         for acceptor in &self.acceptors {
             acceptor.abort();
+        }
+        // Once they have ended, their listeners are closed: without descriptors, one of those becomes the ballots file's.
+        for acceptor in &mut self.acceptors {
+            // An acceptor ends by being aborted alone.
+            let _ = acceptor.await;
         }
         let _ = timeout(drain, async {
             while self.unfinished() > 0 {
