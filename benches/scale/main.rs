@@ -9,7 +9,7 @@
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -54,12 +54,12 @@ fn main() -> Outcome<()> {
     fs::write(dir.path().join("scale.toml"), scenario(viewers, seconds))?;
     let kernel_before = kernel_bytes()?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_voteburst"));
-    command.current_dir(dir.path()).args(["run", "scale.toml", "--out", "run", "--json"]);
-    let mut run = Run(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
+    command.current_dir(dir.path()).args(["run", "scale.toml", "--out", "run"]);
+    let mut run = Run(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?);
     let pid = run.0.id();
     let mut said = BufReader::new(run.0.stderr.take().ok_or("no standard error of the run")?).lines();
     let (mut told, mut opened) = (String::new(), None);
-    let (mut first, mut last) = (None, Sample::default());
+    let (mut first, mut last) = (None, None);
     for line in said.by_ref() {
         let line = line?;
         if line.contains("doors open") {
@@ -72,15 +72,16 @@ fn main() -> Outcome<()> {
         } else if line.contains("committed: ") {
             idle(pid, viewers, kernel_before)?;
             first = Some(sample(pid)?);
-        } else if line.contains("burst ") && first.is_some() {
-            last = sample(pid)?;
+        } else if line.contains("burst ") {
+            // Who has ended took the record of its time along.
+            last = Some(sample(pid)?).filter(|now| first.is_some_and(|first: Sample| first.processes == now.processes)).or(last);
         }
         told = told + &line + "\n";
     }
-    let mut json = String::new();
-    run.0.stdout.take().ok_or("no output of the run")?.read_to_string(&mut json)?;
-    let report: Value = serde_json::from_str(&json).map_err(|error| format!("{error}:\n{told}"))?;
-    burst(&report, &first.ok_or("nothing was fired")?, &last)
+    run.0.wait()?;
+    let report = fs::read(dir.path().join("run/report.json")).map_err(|error| format!("{error}:\n{told}"))?;
+    let report: Value = serde_json::from_slice(&report)?;
+    burst(&report, &first.ok_or("nothing was fired")?, &last.ok_or("the burst ended before it was looked at")?)
 }
 
 /// Memory while everybody is connected and nobody votes.
