@@ -6,6 +6,7 @@ use voteburst_burst::zone::ZonePolicy;
 use voteburst_coordinator::report::compare::Comparison;
 
 use crate::cli::{Compare, Logging};
+use crate::precedence;
 use crate::problem::Problem;
 use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::run::{directory, runtime};
@@ -28,6 +29,7 @@ pub(crate) fn compare(args: Compare, logging: Logging) -> Result<ExitCode, Probl
             "--wait-for: found no fixed port to join at\n  needed: one that stays the same from zone to zone\n  fix:    --listen 127.0.0.1:7400, and agents started with --stay",
         ));
     }
+    let _precedence = plans.first().and_then(|plan| precedence::wanted(&plan.scenario));
     let name = plans.first().map_or_else(String::new, |plan| format!("{}-compare", plan.scenario.name));
     let dir = directory(&rehearse, &name);
     let (comparison, details, kept) = runtime()?.block_on(async {

@@ -8,6 +8,7 @@ use voteburst_coordinator::report::terminal;
 use crate::annotate;
 use crate::baseline;
 use crate::cli::{Logging, Rehearse, Run};
+use crate::precedence;
 use crate::problem::Problem;
 use crate::rehearsal::{Stand, exit_code, play, token};
 use crate::say;
@@ -23,6 +24,7 @@ pub(crate) fn run(args: Run, logging: Logging) -> Result<ExitCode, Problem> {
     let token = token(&args.rehearse)?;
     let dir = directory(&args.rehearse, &plan.scenario.name);
     let rehearse = args.rehearse;
+    let _precedence = precedence::wanted(&plan.scenario);
     let played = runtime()?.block_on(async {
         let signals = Signals::watch(STOPPING_RUN)?;
         let (interrupts, keys) = (signals.listen(), signals.keys());

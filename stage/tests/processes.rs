@@ -98,6 +98,7 @@ fn stage(proxies: u16, connection_limit: u32) -> Stage {
         ballot_box: BallotRule::OncePerBallot,
         aliases: Vec::new(),
         changes: Vec::new(),
+        precedence: false,
     }
 }
 

@@ -18,6 +18,7 @@ mod limits;
 mod machine;
 mod metrics;
 mod names;
+mod precedence;
 mod preflight;
 mod reading;
 mod real_haproxy;

@@ -42,6 +42,9 @@ pub struct Stage {
     pub aliases: Vec<String>,
     /// What becomes of proxies in the zone during the burst.
     pub changes: Vec<ZoneChange>,
+    /// Whether both ends take precedence over the machine's other programs, where that is permitted. Never without a stage:
+    /// a target on the same machine would be one of those others.
+    pub precedence: bool,
 }
 
 /// A change of the zone on schedule. The proxy itself goes on: what changes is what DNS says of it.

@@ -144,6 +144,7 @@ impl Check<'_> {
             ballot_box: words.ballot_box,
             aliases: self.aliases(&words.aliases)?,
             changes: self.changes(&words.changes, proxies)?,
+            precedence: words.precedence,
         })
     }
 

@@ -265,6 +265,8 @@ pub(in crate::scenario) struct Stage {
     pub(in crate::scenario) aliases: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::scenario) changes: Vec<ZoneChange>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::scenario) precedence: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
