@@ -11,6 +11,11 @@ pub(crate) fn timestamp() -> String {
     now.round(Unit::Second).unwrap_or(now).to_string()
 }
 
+/// Now in nanoseconds since 1970.
+pub(crate) fn unix_ns() -> u64 {
+    u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default()
+}
+
 /// Now as the first half of a run directory's name, in local time.
 pub(crate) fn name() -> String {
     Zoned::now().strftime("%Y%m%d-%H%M%S").to_string()

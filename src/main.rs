@@ -16,6 +16,7 @@ mod forecast;
 mod init;
 mod log;
 mod manual;
+mod otlp;
 mod precedence;
 mod preflight;
 mod problem;

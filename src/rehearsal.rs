@@ -256,8 +256,11 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         record.fronts = found;
         record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
+    let trace = stand.web.trace(&record);
     let evidence = Evidence::new(record, plan, conducted.snapshots, ballots);
-    Ok(write(&directory, baseline::against(stand.baselines, dir, evidence)))
+    let played = write(&directory, baseline::against(stand.baselines, dir, evidence));
+    stand.web.judged(trace, &played.report);
+    Ok(played)
 }
 
 fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldInfo {

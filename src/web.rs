@@ -1,4 +1,4 @@
-//! `--web` and `--statsd`: the rehearsals of one command while they go on, for those who look and for those who are told.
+//! `--web`, `--statsd` and `--otlp`: the rehearsals of one command while they go on, for those who look and for those who are told.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -8,8 +8,10 @@ use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use voteburst_coordinator::live::Watch;
+use voteburst_coordinator::record::RunRecord;
+use voteburst_coordinator::report::Report;
 use voteburst_coordinator::trust::{Exposed, Token};
-use voteburst_live::{Access, Hub, Served, Statsd, Tags};
+use voteburst_live::{Access, Hub, Otlp, RunTrace, Served, Statsd, Tags};
 
 use crate::problem::Problem;
 use crate::say;
@@ -33,6 +35,14 @@ pub(crate) struct WebArgs {
     /// How StatsD is told whose a value is: in Datadog's tags, or in the name for those who read no tags
     #[arg(long, value_name = "KIND", value_enum, default_value = "datadog", requires = "statsd")]
     pub(crate) statsd_tags: StatsdTags,
+    /// Push the same metrics as OTLP over HTTP once a second and once more at the end, and a trace of each run's phases
+    ///
+    /// The base URL of a receiver such as the OpenTelemetry Collector; /v1/metrics and /v1/traces are added to it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+    /// Headers for the receiver of --otlp: NAME=VALUE with commas between, values percent-encoded
+    #[arg(long, value_name = "HEADERS", env = "OTEL_EXPORTER_OTLP_HEADERS", hide_env_values = true)]
+    pub(crate) otlp_headers: Option<String>,
 }
 
 /// How labels are told to StatsD.
@@ -50,6 +60,7 @@ pub(crate) struct Web {
     hub: Option<Hub>,
     served: Option<Served>,
     statsd: Option<Statsd>,
+    otlp: Option<Otlp>,
 }
 
 impl Web {
@@ -58,13 +69,14 @@ impl Web {
     /// # Errors
     /// A usage problem when the address cannot be listened on, or would be open to others, or cannot be pushed to.
     pub(crate) fn open(args: &WebArgs) -> Result<Self, Problem> {
-        if args.web.is_none() && args.statsd.is_none() {
+        if args.web.is_none() && args.statsd.is_none() && args.otlp.is_none() {
             return Ok(Self::default());
         }
         let hub = Hub::default();
         let statsd = args.statsd.as_deref().map(|to| push(to, args.statsd_tags, &hub)).transpose()?;
+        let otlp = args.otlp.as_deref().map(|to| crate::otlp::push(to, args.otlp_headers.as_deref(), &hub)).transpose()?;
         let served = args.web.map(|address| serve(address, args, &hub)).transpose()?;
-        Ok(Self { hub: Some(hub), served, statsd })
+        Ok(Self { hub: Some(hub), served, statsd, otlp })
     }
 
     /// Where the next run, whose proxies these are, puts its values; and the task that passes them on, which ends with the run.
@@ -74,10 +86,25 @@ impl Web {
         (Watch { to, fronts }, followed)
     }
 
+    /// The trace of a run, if anybody wants it: what is known before there is a verdict.
+    pub(crate) fn trace(&self, record: &RunRecord) -> Option<RunTrace> {
+        self.otlp.is_some().then(|| crate::otlp::trace(record))
+    }
+
+    /// Passes on what a run came to.
+    pub(crate) fn judged(&self, trace: Option<RunTrace>, report: &Report) {
+        if let (Some(otlp), Some(trace)) = (&self.otlp, trace) {
+            otlp.trace(crate::otlp::judged(trace, report));
+        }
+    }
+
     /// Lets readers have the last values, and ends.
     pub(crate) async fn close(self) {
         if let Some(statsd) = self.statsd {
             statsd.close().await;
+        }
+        if let Some(otlp) = self.otlp {
+            otlp.close().await;
         }
         if let Some(served) = self.served {
             served.close().await;

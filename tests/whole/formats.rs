@@ -57,6 +57,7 @@ pub(crate) fn python() -> Result<PathBuf, String> {
         "hdrhistogram==0.10.8",
         "jsonschema==4.26.0",
         "junitparser==5.0.3",
+        "opentelemetry-proto==1.45.2",
         "prometheus-client==0.26.0",
         "PyYAML==6.0.3",
     ]);

@@ -18,6 +18,7 @@ mod limits;
 mod machine;
 mod metrics;
 mod names;
+mod otlp;
 mod precedence;
 mod preflight;
 mod reading;
