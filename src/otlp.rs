@@ -24,8 +24,8 @@ pub(crate) fn push(url: &str, headers: Option<&str>, hub: &Hub) -> Result<Otlp, 
     Ok(Otlp::start(receiver, hub.clone(), crate::clock::unix_ns, note))
 }
 
-/// The phases of a run that is over, and what it was; not yet what it came to.
-pub(crate) fn trace(record: &RunRecord) -> RunTrace {
+/// The phases of a run that is over, what it was, and what it came to.
+pub(crate) fn trace(record: &RunRecord, report: &Report) -> RunTrace {
     let (now, unix_now) = (Clock::of_this_process().now().0, crate::clock::unix_ns());
     let unix = |at: i64| unix_now.saturating_add_signed(at.saturating_sub(now));
     let ends = record.phases.iter().skip(1).map(|next| next.began_ns).chain([now]);
@@ -45,15 +45,9 @@ pub(crate) fn trace(record: &RunRecord) -> RunTrace {
             ("seed", record.seed.to_string()),
             ("viewers", record.viewers.to_string()),
             ("agents", record.agents.len().to_string()),
+            ("verdict", report.verdict.outcome.to_string()),
         ],
         phases: phases.map(|(phase, end)| (phase.phase.to_string(), unix(phase.began_ns), unix(end))).collect(),
-        reasons: Vec::new(),
+        reasons: report.verdict.reasons.iter().map(|reason| (reason.code.clone(), reason.text.clone())).collect(),
     }
-}
-
-/// The same with the verdict.
-pub(crate) fn judged(mut run: RunTrace, report: &Report) -> RunTrace {
-    run.facts.push(("verdict", report.verdict.outcome.to_string()));
-    run.reasons = report.verdict.reasons.iter().map(|reason| (reason.code.clone(), reason.text.clone())).collect();
-    run
 }

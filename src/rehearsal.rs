@@ -256,11 +256,8 @@ async fn play_in(plan: Plan, dir: &Path, stand: Stand<'_>) -> Result<Played, Pro
         record.fronts = found;
         record.zone_seen = seen.and_then(|picture| picture.zone(0).ok()).as_ref().map(ZoneSeen::from);
     }
-    let trace = stand.web.trace(&record);
     let evidence = Evidence::new(record, plan, conducted.snapshots, ballots);
-    let played = write(&directory, baseline::against(stand.baselines, dir, evidence));
-    stand.web.judged(trace, &played.report);
-    Ok(played)
+    Ok(write(&directory, stand.web, baseline::against(stand.baselines, dir, evidence)))
 }
 
 fn world(plan: &Plan, carriers: &Carriers, stage: Option<&OpenStage>) -> WorldInfo {
@@ -351,8 +348,8 @@ fn front(proxy: &ProxyCounters) -> FrontFacts {
     }
 }
 
-/// Writes everything down and works out the report from it. What cannot be written is said; the result is shown all the same.
-fn write(directory: &RunDirectory, evidence: Evidence) -> Played {
+/// Writes everything down, works out the report from it and passes it on. What cannot be written is said; the result is shown all the same.
+fn write(directory: &RunDirectory, web: &Web, evidence: Evidence) -> Played {
     let kept = || {
         directory.write_record(&evidence.record)?;
         evidence.snapshots.iter().try_for_each(|snapshot| directory.write_snapshot(snapshot))?;
@@ -364,5 +361,6 @@ fn write(directory: &RunDirectory, evidence: Evidence) -> Played {
     if let Err(problem) = &kept {
         say::error(problem);
     }
+    web.judged(&evidence.record, &report);
     Played { report, detail, kept: kept.is_ok() }
 }

@@ -11,7 +11,7 @@ use voteburst_coordinator::live::Watch;
 use voteburst_coordinator::record::RunRecord;
 use voteburst_coordinator::report::Report;
 use voteburst_coordinator::trust::{Exposed, Token};
-use voteburst_live::{Access, Hub, Otlp, RunTrace, Served, Statsd, Tags};
+use voteburst_live::{Access, Hub, Otlp, Served, Statsd, Tags};
 
 use crate::problem::Problem;
 use crate::say;
@@ -86,15 +86,10 @@ impl Web {
         (Watch { to, fronts }, followed)
     }
 
-    /// The trace of a run, if anybody wants it: what is known before there is a verdict.
-    pub(crate) fn trace(&self, record: &RunRecord) -> Option<RunTrace> {
-        self.otlp.is_some().then(|| crate::otlp::trace(record))
-    }
-
-    /// Passes on what a run came to.
-    pub(crate) fn judged(&self, trace: Option<RunTrace>, report: &Report) {
-        if let (Some(otlp), Some(trace)) = (&self.otlp, trace) {
-            otlp.trace(crate::otlp::judged(trace, report));
+    /// Passes on what a run was and what it came to.
+    pub(crate) fn judged(&self, record: &RunRecord, report: &Report) {
+        if let Some(otlp) = &self.otlp {
+            otlp.trace(crate::otlp::trace(record, report));
         }
     }
 

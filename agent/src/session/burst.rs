@@ -27,9 +27,16 @@ pub(super) async fn fire(session: &mut Session, cast: Cast, armed: Offset, t0: F
     match burst.aborted.take() {
         // Who ended the run takes no result of it.
         Some(reason) => Err(SessionError::Aborted(reason)),
-        None => burst.deliver().await,
+        None => {
+            burst.deliver().await?;
+            burst.stay().await;
+            Ok(())
+        }
     }
 }
+
+/// How long viewers stay on the line at most when their agent has nothing more to do, for a coordinator that says no more.
+const STAY: Duration = Duration::from_secs(60);
 
 struct Burst<'a> {
     session: &'a mut Session,
@@ -111,6 +118,15 @@ impl Burst<'_> {
             Ok(Err(error)) => Err(SessionError::Undelivered { within, why: error.to_string() }),
             Ok(Ok(())) => Ok(()),
             Err(_) => Err(SessionError::Undelivered { within, why }),
+        }
+    }
+
+    /// Keeps all connections until the coordinator has heard of everybody and closes the session: closing some ten thousand of them
+    /// keeps a processor busy that other agents' last votes may need, and viewers do not hang up all at once either.
+    async fn stay(&mut self) {
+        let over = async { while self.session.line.hear().await.is_ok() {} };
+        if tokio::time::timeout(STAY, over).await.is_err() {
+            tracing::warn!("the coordinator has not closed the session within {} s; leaving", STAY.as_secs());
         }
     }
 

@@ -70,7 +70,15 @@ async fn an_agent_goes_from_join_to_bye_and_reports_every_vote() {
     assert!(last.first_send_lateness_ns.is_some() && last.memory_bytes > 0 && last.cpu > Duration::ZERO);
     seat.say(FromCoordinator::Bye).await;
     assert_eq!(podium.votes(), VIEWERS);
-    podium.end().await.unwrap();
+    let end = podium.end();
+    tokio::pin!(end);
+    // A span to look at, not an event to wait for.
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), &mut end).await.is_err(),
+        "its viewers stay until all agents have ended"
+    );
+    drop(seat);
+    end.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +165,7 @@ async fn the_burst_goes_on_without_the_coordinator_and_its_result_is_delivered_w
     let join = again.welcome().await;
     let last = again.last_snapshot().await;
     assert_eq!((last.incarnation, last.fates), (join.incarnation, vec![Fate::Accepted; VIEWERS as usize]));
-    again.say(FromCoordinator::Bye).await;
+    again.let_go().await;
     assert_eq!(podium.votes(), VIEWERS);
     podium.end().await.unwrap();
 }
@@ -200,7 +208,7 @@ async fn a_coordinator_that_stops_reading_holds_up_no_vote_and_gets_few_old_snap
     let last = last.unwrap();
     assert_eq!(last.fates, vec![Fate::Accepted; VIEWERS as usize]);
     assert!(read <= 10, "{read} snapshots waited");
-    seat.say(FromCoordinator::Bye).await;
+    seat.let_go().await;
     podium.end().await.unwrap();
 }
 
@@ -214,7 +222,7 @@ async fn a_second_commit_with_another_instant_moves_nothing() {
     // With the second instant this would come an hour later.
     let last = seat.last_snapshot().await;
     assert_eq!(last.fates, vec![Fate::Accepted; VIEWERS as usize]);
-    seat.say(FromCoordinator::Bye).await;
+    seat.let_go().await;
     podium.end().await.unwrap();
 }
 
@@ -230,7 +238,7 @@ async fn a_drained_agent_casts_no_further_vote_and_tells_the_fate_of_every_ticke
     let not_cast = last.fates.iter().filter(|fate| **fate == Fate::NeverSent).count();
     assert_eq!((cast + not_cast, u32::try_from(cast)), (VIEWERS as usize, Ok(podium.votes())));
     assert!(cast > 0 && not_cast > 0, "{cast} cast, {not_cast} not");
-    seat.say(FromCoordinator::Bye).await;
+    seat.let_go().await;
     podium.end().await.unwrap();
 }
 

@@ -48,6 +48,11 @@ impl Seat {
         self.out.send(Ok(word.into())).await.unwrap();
     }
 
+    /// The last word to an agent that has ended, and the end of the session.
+    pub async fn let_go(self) {
+        self.say(FromCoordinator::Bye).await;
+    }
+
     /// The next thing the agent says; `None` when it has hung up.
     async fn next(&mut self) -> Option<FromAgent> {
         let word = soon("a word of the agent", self.words.message()).await.ok().flatten()?;

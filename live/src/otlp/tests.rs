@@ -45,8 +45,11 @@ fn what_is_no_url_and_what_is_no_header_is_refused_without_its_secret() {
     }
 }
 
-/// Answers every request with this status line; passes on each path, header lines and body.
-fn receiver(status: &'static str) -> (String, Inbox<(String, Vec<String>, Vec<u8>)>) {
+/// The first line of a request, all its lines, and its body.
+type Request = (String, Vec<String>, Vec<u8>);
+
+/// Answers every request with this status line, and passes it on.
+fn receiver(status: &'static str) -> (String, Inbox<Request>) {
     let (listener, (to, from)) = (TcpListener::bind("127.0.0.1:0").unwrap(), channel());
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
