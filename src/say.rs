@@ -84,27 +84,23 @@ impl Drop for Moving {
     }
 }
 
-/// Shows progress until the run is over: a line each, and on a terminal the doors and the burst on one line that moves.
+/// Shows progress until the run is over: a line each, and on a terminal the doors and the burst on one line that moves. It has
+/// a thread of its own: a terminal that is held, or a pipe that nobody reads, must not hold the coordinator's.
 pub(crate) fn progress(mut from: mpsc::UnboundedReceiver<Progress>, quiet: bool) -> JoinHandle<()> {
     let live = rewritable();
-    tokio::spawn(async move {
+    tokio::task::spawn_blocking(move || {
         let mut moving = false;
-        while let Some(progress) = from.recv().await {
+        while let Some(progress) = from.blocking_recv() {
             // Whoever asked for quiet still has to know that an agent is gone.
             if quiet && !view::matters(&progress) {
                 continue;
             }
             let moves = live && matches!(progress, Progress::Doors { .. } | Progress::Burst { .. });
-            if moving {
-                eprint!("\r\x1b[2K");
-            }
-            if moves {
-                eprint!("  {progress}");
-                let _ = io::stderr().flush();
-            } else {
-                eprintln!("  {progress}");
-            }
+            let (before, after) = (if moving { "\r\x1b[2K" } else { "" }, if moves { "" } else { "\n" });
             moving = moves;
+            // At once: standard error has no buffer, and would write each piece alone.
+            let line = format!("{before}  {progress}{after}");
+            let _ = io::stderr().write_all(line.as_bytes());
         }
         if moving {
             eprintln!();

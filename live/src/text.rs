@@ -49,10 +49,11 @@ pub fn render(families: &[Family], format: Format) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", family.help);
         for sample in &family.samples {
+            let labels = labels(sample);
             match &sample.value {
-                Value::Count(count) => line(&mut out, family.name, total, sample, None, *count),
-                Value::Level(level) => line(&mut out, family.name, "", sample, None, level),
-                Value::Buckets(buckets) => histogram(&mut out, family.name, sample, buckets),
+                Value::Count(count) => line(&mut out, family.name, total, &labels, *count),
+                Value::Level(level) => line(&mut out, family.name, "", &labels, level),
+                Value::Buckets(buckets) => histogram(&mut out, family.name, &labels, buckets),
             }
         }
     }
@@ -62,20 +63,32 @@ pub fn render(families: &[Family], format: Format) -> String {
     out
 }
 
-fn histogram(out: &mut String, name: &str, sample: &Sample, buckets: &Buckets) {
-    for (bound, count) in &buckets.up_to {
-        // OpenMetrics wants bounds written as floating-point numbers: 1.0, not 1.
-        line(out, name, "_bucket", sample, Some(&format!("{bound:?}")), *count);
+/// The labels of all lines of a sample: a histogram has sixteen of them.
+fn labels(sample: &Sample) -> String {
+    let mut labels = String::new();
+    for (name, value) in &sample.labels {
+        let between = if labels.is_empty() { "" } else { "," };
+        let _ = write!(labels, "{between}{name}=\"{}\"", escaped(value));
     }
-    line(out, name, "_bucket", sample, Some("+Inf"), buckets.count);
-    line(out, name, "_sum", sample, None, buckets.sum);
-    line(out, name, "_count", sample, None, buckets.count);
+    labels
 }
 
-fn line(out: &mut String, name: &str, suffix: &str, sample: &Sample, bound: Option<&str>, value: impl std::fmt::Display) {
-    let mut labels: Vec<_> = sample.labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-    labels.extend(bound.map(|bound| format!("le=\"{bound}\"")));
-    let _ = writeln!(out, "{name}{suffix}{{{}}} {value}", labels.join(","));
+fn histogram(out: &mut String, name: &str, labels: &str, buckets: &Buckets) {
+    let mut bucket = |bound: std::fmt::Arguments<'_>, count| {
+        let between = if labels.is_empty() { "" } else { "," };
+        let _ = writeln!(out, "{name}_bucket{{{labels}{between}le=\"{bound}\"}} {count}");
+    };
+    for (bound, count) in &buckets.up_to {
+        // OpenMetrics wants bounds written as floating-point numbers: 1.0, not 1.
+        bucket(format_args!("{bound:?}"), *count);
+    }
+    bucket(format_args!("+Inf"), buckets.count);
+    line(out, name, "_sum", labels, buckets.sum);
+    line(out, name, "_count", labels, buckets.count);
+}
+
+fn line(out: &mut String, name: &str, suffix: &str, labels: &str, value: impl std::fmt::Display) {
+    let _ = writeln!(out, "{name}{suffix}{{{labels}}} {value}");
 }
 
 fn escaped(value: &str) -> String {

@@ -32,10 +32,9 @@ use crate::{log, say};
 pub(crate) use self::picture::matters;
 pub(crate) use self::screen::give_back;
 
-/// Least time between two drawings.
-const DRAW_EVERY: Duration = Duration::from_millis(250);
-/// How often what is new is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Least time between two drawings, and how often what is new is looked for: values come once a second, and each look in vain
+/// wakes a core that votes may want.
+const EVERY: Duration = Duration::from_millis(250);
 
 /// Whether standard error is a terminal that a view can be drawn on, in the foreground: another process group would be stopped
 /// for touching it.
@@ -75,14 +74,17 @@ fn show(mut screen: Screen, feed: Feed) {
         if view.take_in(began.elapsed()) {
             break Ok(());
         }
-        let due = drawn.is_none_or(|drawn| began.elapsed().saturating_sub(drawn) >= DRAW_EVERY);
-        if view.changed && due {
+        let since = drawn.map_or(EVERY, |drawn| began.elapsed().saturating_sub(drawn));
+        let mut wait = EVERY;
+        if view.changed && since < EVERY {
+            wait -= since;
+        } else if view.changed {
             if let Err(error) = screen.terminal.draw(|frame| draw::draw(frame, &view.picture)) {
                 break Err(error);
             }
             (drawn, view.changed) = (Some(began.elapsed()), false);
         }
-        if let Err(error) = view.listen() {
+        if let Err(error) = view.listen(wait) {
             break Err(error);
         }
     };
@@ -134,9 +136,8 @@ impl View {
         }
     }
 
-    /// Waits a moment for the user.
-    fn listen(&mut self) -> io::Result<()> {
-        let mut wait = LOOK_EVERY;
+    /// Waits so long for the user.
+    fn listen(&mut self, mut wait: Duration) -> io::Result<()> {
         while event::poll(wait)? {
             match event::read()? {
                 Event::Key(key) => wish(key).into_iter().for_each(|wish| self.grant(wish)),

@@ -1,6 +1,6 @@
 //! The terminal while the view has it, and back again however the command ends.
 
-use std::io::{self, Stderr, stderr};
+use std::io::{self, BufWriter, Stderr, stderr};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,13 +10,17 @@ use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 
+/// What is written at once: more bytes than a first drawing of a large terminal takes.
+const SCREENFUL: usize = 64 * 1_024;
+
 /// Whether the terminal is the view's now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOKED: Once = Once::new();
 
 /// The terminal, which is given back when this goes.
 pub(super) struct Screen {
-    pub(super) terminal: Terminal<CrosstermBackend<Stderr>>,
+    /// Standard error has no buffer of its own: each change of place or colour would be a write, and wake the terminal.
+    pub(super) terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
 }
 
 impl Screen {
@@ -32,7 +36,8 @@ impl Screen {
         });
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
-        let begun = execute!(stderr(), EnterAlternateScreen, Hide).and_then(|()| Terminal::new(CrosstermBackend::new(stderr())));
+        let begun = execute!(stderr(), EnterAlternateScreen, Hide)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(SCREENFUL, stderr()))));
         match begun {
             Ok(terminal) => Ok(Self { terminal }),
             Err(error) => {
