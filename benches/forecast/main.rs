@@ -1,6 +1,6 @@
 //! How long a forecast takes: the case's audience, and a hundred times that. Figures, no assertions.
 //!
-//! Goals: 300,000 viewers in under 2 s and 30 million in under 3 minutes, on one core, trials for a range included.
+//! Goals: 300,000 viewers in under 2 s and 30 million in under 3 minutes, of processor time, trials for a range included.
 
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -16,7 +16,7 @@ use voteburst_burst::scenario::Draft;
 const SHOW: &str = include_str!("../../scenarios/show.toml");
 
 fn main() {
-    println!("forecast of scenarios/show.toml on one core");
+    println!("forecast of scenarios/show.toml");
     let mut missed = false;
     for (viewers, goal) in [(12_000, 2.0), (300_000, 2.0), (30_000_000, 180.0)] {
         let draft = Draft::read(SHOW, "show.toml").expect("the show is sound").with_viewers(viewers);
@@ -30,7 +30,7 @@ fn main() {
         let told = forecast(&Setting { plan: &plan, zone: &zone, agents: viewers.div_ceil(15_000), trials: None });
         let (wall, cpu) = (started.0.elapsed() - planned, cpu() - started.1 - planned);
         let each = wall.as_nanos() as f64 / f64::from(told.trials) / f64::from(viewers);
-        missed |= wall.as_secs_f64() > goal;
+        missed |= cpu.as_secs_f64() > goal;
         println!(
             "  {viewers:>10} viewers, {:>3} trials: {:>6.2} s ({:.2} s of CPU; goal {goal} s), {each:.0} ns a viewer and trial; plan {:.2} s; \
              worst second {:.2} [{:.2} to {:.2}]",

@@ -12,6 +12,7 @@ mod formula;
 mod trial;
 mod world;
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -128,7 +129,7 @@ pub fn forecast(setting: &Setting<'_>) -> Forecast {
         let world = World::new(&zone, scenario, agents, t0, seed);
         Trial::new(&cast, world, zone.members().len(), scenario.audience.phones.len(), keep_alive, seed).play()
     };
-    let outcomes: Vec<Outcome> = (0..trials).map(play).collect();
+    let outcomes = on_all_cores(trials, &play);
     let bands = |skew: &dyn Fn(&Outcome) -> Option<Skew>, idle: &dyn Fn(&Outcome) -> usize| skew_bands(&outcomes, skew, idle);
     Forecast {
         trials,
@@ -150,6 +151,24 @@ pub fn forecast(setting: &Setting<'_>) -> Forecast {
             .collect(),
         formula: formula(setting),
     }
+}
+
+/// Plays all trials, each core every so-manieth of them, and gives them in their order: what is drawn depends on a trial's number alone.
+fn on_all_cores(trials: u32, play: &(impl Fn(u32) -> Outcome + Sync)) -> Vec<Outcome> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(trials as usize);
+    let mut outcomes: Vec<(u32, Outcome)> = std::thread::scope(|scope| {
+        let some =
+            |core: usize| move || (core as u32..trials).step_by(cores).map(|trial| (trial, play(trial))).collect::<Vec<_>>();
+        let others: Vec<_> = (1..cores).map(|core| scope.spawn(some(core))).collect();
+        let mut all = some(0)();
+        for other in others {
+            // A panic there is one here.
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    });
+    outcomes.sort_unstable_by_key(|(trial, _)| *trial);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn skew_bands(

@@ -1,7 +1,5 @@
 //! One trial: everybody enters, connects, votes, and connects again where a connection was closed.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use super::cast::Cast;
@@ -32,8 +30,48 @@ struct Counts {
     by_phone: Vec<Vec<Vec<u64>>>,
 }
 
-/// A connection that is about to be opened again: when, whose, and which of its votes is next.
-type Again = Reverse<(u32, u32, u32)>;
+/// Connections that are about to be opened again, by the millisecond. Who is put in comes later than everybody taken out so far,
+/// so there is nothing to sort but the viewers of one millisecond.
+struct Agenda {
+    /// The newest entry of each millisecond.
+    heads: Vec<u32>,
+    /// Whose connection, which of its votes is next, and the entry before in the same millisecond.
+    entries: Vec<(u32, u32, u32)>,
+    /// The first millisecond that has not been taken out.
+    next_ms: u32,
+}
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+impl Agenda {
+    fn new(seconds: usize) -> Self {
+        Self { heads: vec![NONE; seconds * 1_000], entries: Vec::new(), next_ms: 0 }
+    }
+
+    fn put(&mut self, at_ms: u32, who: u32, vote: u32) {
+        if let Some(head) = self.heads.get_mut(at_ms as usize) {
+            self.entries.push((who, vote, *head));
+            // Viewers and votes are counted in 32 bits, and connections of one trial with them.
+            *head = self.entries.len() as u32 - 1;
+        }
+    }
+
+    /// The next millisecond up to this one in which somebody connects: leaves who does, in order, in `due`.
+    fn take(&mut self, until_ms: u32, due: &mut Vec<(u32, u32)>) -> Option<u32> {
+        due.clear();
+        let until_ms = until_ms.min(self.heads.len() as u32 - 1);
+        let at_ms = (self.next_ms..=until_ms).find(|ms| self.heads[*ms as usize] != NONE);
+        self.next_ms = at_ms.unwrap_or_else(|| until_ms.max(self.next_ms.saturating_sub(1))) + 1;
+        let mut entry = self.heads[at_ms? as usize];
+        while let Some((who, vote, before)) = self.entries.get(entry as usize) {
+            due.push((*who, *vote));
+            entry = *before;
+        }
+        due.sort_unstable();
+        at_ms
+    }
+}
 
 pub(super) struct Trial<'a> {
     cast: &'a Cast,
@@ -42,9 +80,12 @@ pub(super) struct Trial<'a> {
     keep_alive_ms: u32,
     seed: u64,
     counts: Counts,
-    again: BinaryHeap<Again>,
-    /// Of viewers that may connect more than once.
-    memories: HashMap<u32, PhoneMemory<Proxy>>,
+    again: Agenda,
+    /// Of viewers that may connect more than once, where `memory_of` says.
+    memories: Vec<PhoneMemory<Proxy>>,
+    memory_of: Vec<u32>,
+    /// Who connects again in one millisecond; kept for its room.
+    due: Vec<(u32, u32)>,
 }
 
 impl<'a> Trial<'a> {
@@ -61,27 +102,30 @@ impl<'a> Trial<'a> {
                 level: vec![vec![0; cast.seconds + 1]; proxies],
                 by_phone: (0..phones).map(|_| grid()).collect(),
             },
-            again: BinaryHeap::new(),
-            memories: HashMap::new(),
+            again: Agenda::new(cast.seconds),
+            memories: Vec::new(),
+            memory_of: vec![NONE; cast.len()],
+            due: Vec::new(),
         }
     }
 
     pub(super) fn play(mut self) -> Outcome {
         for viewer in 0..self.cast.len() {
             let at_ms = self.cast.enters_ms[viewer];
-            while let Some(Reverse((again_ms, who, vote))) = self.again.peek().copied() {
-                if again_ms > at_ms {
-                    break;
-                }
-                self.again.pop();
-                self.connect(who, again_ms, vote);
-            }
+            self.connect_again(at_ms);
             self.connect(viewer as u32, at_ms, 0);
         }
-        while let Some(Reverse((at_ms, who, vote))) = self.again.pop() {
-            self.connect(who, at_ms, vote);
-        }
+        self.connect_again(u32::MAX);
         self.outcome()
+    }
+
+    /// Everybody who connects again up to this time does.
+    fn connect_again(&mut self, until_ms: u32) {
+        let mut due = std::mem::take(&mut self.due);
+        while let Some(at_ms) = self.again.take(until_ms, &mut due) {
+            due.iter().for_each(|(who, vote)| self.connect(*who, at_ms, *vote));
+        }
+        self.due = due;
     }
 
     /// A viewer connects at this time, with this vote next; its connection lives until it is idle for too long.
@@ -92,7 +136,11 @@ impl<'a> Trial<'a> {
         let (carrier, phone, agent) = (self.cast.carrier[viewer], self.cast.phone[viewer], self.cast.agent[viewer]);
         let now = Duration::from_millis(at_ms.into());
         // Who connects only once needs no memory: at first contact it holds nothing.
-        let own = (comes_back || self.memories.contains_key(&who)).then(|| self.memories.entry(who).or_default());
+        if comes_back && self.memory_of[viewer] == NONE {
+            self.memory_of[viewer] = self.memories.len() as u32;
+            self.memories.push(PhoneMemory::default());
+        }
+        let own = self.memories.get_mut(self.memory_of[viewer] as usize);
         let Some(proxy) = self.world.connect(carrier, phone, agent, now, own) else { return };
         let proxy = usize::from(proxy);
         let second = |ms: u32| ((ms / 1_000) as usize).min(self.cast.seconds - 1);
@@ -118,7 +166,7 @@ impl<'a> Trial<'a> {
             let due = votes.get(vote as usize).copied().unwrap_or(u32::MAX).max(closed_ms);
             let at_ms = closed_ms.saturating_add(pause_ms).min(due);
             if (at_ms / 1_000) < self.cast.seconds as u32 {
-                self.again.push(Reverse((at_ms, who, vote)));
+                self.again.put(at_ms, who, vote);
             }
         }
     }

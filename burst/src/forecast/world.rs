@@ -152,12 +152,12 @@ impl<'a> World<'a> {
         memory: &mut PhoneMemory<Proxy>,
     ) -> Option<Proxy> {
         let chosen = match memory.recall(now) {
-            Recalled::Answer(addresses) => memory.order(model, addresses).first().copied(),
+            Recalled::Answer(addresses) => memory.first(model, addresses),
             Recalled::Failure => None,
             Recalled::Nothing => {
                 let (_, ttl_s) = self.ask(model, carrier, now);
                 memory.remember(model, &self.list, ttl_s, now);
-                memory.order(model, &self.list).first().copied()
+                memory.first(model, &self.list)
             }
         };
         chosen.inspect(|proxy| memory.worked(*proxy))

@@ -69,7 +69,11 @@ impl<A: Copy + Eq> PhoneMemory<A> {
         }
         let end = millis(now) + u128::from(seconds) * 1_000;
         self.expires_ms = if seconds == u32::MAX { NEVER_MS } else { u32::try_from(end).unwrap_or(NEVER_MS - 1) };
-        self.addresses = addresses.into();
+        if self.addresses.len() == addresses.len() {
+            self.addresses.copy_from_slice(addresses);
+        } else {
+            self.addresses = addresses.into();
+        }
     }
 
     /// The order in which this phone tries `addresses`: one that worked comes first where the model says so, those that
@@ -77,14 +81,27 @@ impl<A: Copy + Eq> PhoneMemory<A> {
     #[must_use]
     pub fn order(&self, model: &PhoneModel, addresses: &[A]) -> Vec<A> {
         let mut list = addresses.to_vec();
-        let known = self.known.filter(|_| model.order == PickOrder::KnownFirst);
         // Stable: within each group the answer's order stays.
-        list.sort_by_key(|address| match address {
-            address if Some(*address) == known => 0_u8,
-            address if self.postponed.contains(address) => 2,
-            _ => 1,
-        });
+        list.sort_by_key(|address| self.group(model, *address));
         list
+    }
+
+    /// The address that this phone tries first: the first of [`PhoneMemory::order`], without the others.
+    #[must_use]
+    pub fn first(&self, model: &PhoneModel, addresses: &[A]) -> Option<A> {
+        if self.postponed.is_empty() && model.order != PickOrder::KnownFirst {
+            return addresses.first().copied();
+        }
+        addresses.iter().copied().min_by_key(|address| self.group(model, *address))
+    }
+
+    /// Addresses of a lower group are tried before those of a higher one.
+    fn group(&self, model: &PhoneModel, address: A) -> u8 {
+        match address {
+            address if model.order == PickOrder::KnownFirst && self.known == Some(address) => 0,
+            address if self.postponed.contains(&address) => 2,
+            _ => 1,
+        }
     }
 
     /// A connection to this address came about.
@@ -172,6 +189,10 @@ mod tests {
         memory.worked(3);
         assert_eq!(memory.order(&android, &[1, 2, 3]), [2, 3, 1]);
         assert_eq!(memory.order(&ios, &[1, 2, 3]), [3, 2, 1]);
+        let firsts = [&[1, 2, 3][..], &[2, 3], &[1], &[1, 1, 2], &[]];
+        for (model, addresses) in [android, ios].into_iter().flat_map(|model| firsts.map(|addresses| (model, addresses))) {
+            assert_eq!(memory.first(&model, addresses), memory.order(&model, addresses).first().copied(), "{addresses:?}");
+        }
         memory.worked(1);
         assert_eq!(memory.order(&android, &[1, 2, 3]), [1, 2, 3], "it works again");
         memory.failed(&ios, 1);

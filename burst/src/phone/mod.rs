@@ -196,7 +196,7 @@ impl PhoneModel {
     pub fn arrange_into<A: Copy>(&self, ipv6: &[A], ipv4: &[A], draw: impl Fn(usize) -> u64, list: &mut Vec<A>) {
         list.clear();
         let (first, second) = if self.families == Families::Ipv4First { (ipv4, ipv6) } else { (ipv6, ipv4) };
-        if matches!(self.racing, Racing::Every(_)) {
+        if matches!(self.racing, Racing::Every(_)) && !first.is_empty() && !second.is_empty() {
             let longest = first.len().max(second.len());
             (0..longest).for_each(|turn| list.extend([first.get(turn), second.get(turn)].into_iter().flatten()));
         } else {
