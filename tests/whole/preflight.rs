@@ -94,6 +94,14 @@ fn a_narrow_range_of_ports_is_seen_by_check() {
     holds(&line(&ended.exits(0), "accept queue"), &["!", "16", "4096", "net.core.somaxconn=4096", "more than 16 viewers"]);
     let Some(ended) = set("ipv4/tcp_max_syn_backlog", "8") else { return };
     holds(&line(&ended.exits(0), "handshake queue"), &["!", "8", "1024", "tcp_max_syn_backlog=1024", "more than 8 handshakes"]);
+    // Of 12,000 viewers 6,000 vote in each second, so up to 60 come in 10 ms.
+    for (key, what, says) in [
+        ("core/somaxconn", "accept queue", ["✗", "4096", "8 fit", "net.core.somaxconn=4096"]),
+        ("ipv4/tcp_max_syn_backlog", "handshake queue", ["✗", "1024", "8 fit", "net.ipv4.tcp_max_syn_backlog=1024"]),
+    ] {
+        let Some(ended) = with_setting(&place, key, "8", &["check", "scenario.toml", "--viewers", "12000"]) else { return };
+        holds(&line(&ended.exits(2), what), &says);
+    }
 }
 
 #[test]
@@ -117,6 +125,12 @@ fn what_the_kernel_says_of_itself_is_seen_by_check() {
             "MemAvailable: 1700 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
             "memory",
             ["2 MiB available", "4 MiB (agents and stage", "more machines", "about 100 of 200 viewers fit"],
+        ),
+        (
+            "/proc/meminfo",
+            "MemAvailable: 1700 kB\nSwapTotal: 4000 kB\nSwapFree: 4000 kB\n",
+            "swap",
+            ["4 MiB, of which 0 KiB are used", "none, or memory", "more memory", "of idle viewers are swapped out"],
         ),
         (
             "/proc/sys/net/ipv4/tcp_mem",

@@ -82,23 +82,32 @@ fn ports(load: &Load, machine: &Machine) -> Check {
     }
 }
 
-/// Connections of an earlier run hold their ports for a minute after it (RFC 9293, TIME-WAIT). Never bad: the kernel does not
-/// tell whose they are.
+/// Connections of an earlier run hold their ports for a minute after it (RFC 9293, TIME-WAIT), towards the same proxies.
+///
+/// The kernel tells how many there are, not whose: all are taken for an earlier run's.
 fn time_wait(load: &Load, machine: &Machine) -> Check {
     let addresses = u64::try_from(machine.process.sources.len().max(1)).unwrap_or(u64::MAX);
-    let spare = (u64::from(machine.ports.per_pair()) * addresses).saturating_sub(u64::from(load.viewers));
-    let (what, needed) = ("ports in TIME_WAIT", format!("at most {spare} (cheap ports less viewers), or reused (tcp_tw_reuse)"));
-    let Some(found) = machine.time_wait else { return not_told(what, needed) };
-    let line = line(what, found.to_string(), needed);
+    let [cheap, all] = [machine.ports.per_pair(), machine.ports.usable()].map(|ports| u64::from(ports) * addresses);
+    let [cheap, spare] = [cheap, all].map(|ports| ports.saturating_sub(u64::from(load.viewers)));
+    let (what, needed) = ("ports in TIME_WAIT", format!("at most {cheap} (cheap ports less viewers), or reused (tcp_tw_reuse)"));
+    let Some(waiting) = machine.time_wait else { return not_told(what, needed) };
+    let line = line(what, format!("{}, {} of them not on loopback", waiting.all, waiting.away), needed);
     // ip-sysctl, tcp_tw_reuse: 0 never, 1 for all, 2 on loopback, where a stage is.
-    let reused = machine.reuse == Some(1) || machine.reuse == Some(2) && load.stage_here;
-    if found <= spare || reused {
-        return line.good();
+    let held = match machine.reuse {
+        Some(1) => 0,
+        Some(2) if load.stage_here => 0,
+        Some(2) => waiting.away,
+        _ => waiting.all,
+    };
+    let fix = "wait a minute after an earlier run, or `sysctl net.ipv4.tcp_tw_reuse=1`";
+    if held > spare {
+        let left = all.saturating_sub(held);
+        line.bad(fix, format!("if they are towards the same proxies, {left} of {} viewers find a port", load.viewers))
+    } else if held > cheap {
+        line.warning(fix, "connecting slows down if they are towards the same proxies")
+    } else {
+        line.good()
     }
-    line.warning(
-        "wait a minute after an earlier run, or `sysctl net.ipv4.tcp_tw_reuse=1`",
-        "connecting slows down if they are towards the same proxies",
-    )
 }
 
 /// One line for all source addresses, which can be a thousand. None for none: then the kernel chooses.

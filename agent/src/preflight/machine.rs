@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 use super::cgroup::{Group, Room};
+use super::time_wait;
 use crate::sources::Ports;
 
 /// How long one look at the processor's stolen time lasts. /proc/stat counts in hundredths of a second (proc(5)).
@@ -79,7 +80,7 @@ pub struct Machine {
     pub(super) files: Option<Used>,
     pub(super) ports: Ports,
     /// Connections that have ended and still hold their ports for a minute.
-    pub(super) time_wait: Option<u64>,
+    pub(super) time_wait: Option<time_wait::TimeWait>,
     /// `tcp_tw_reuse`: whether such ports are handed out again; 2 is on loopback only.
     pub(super) reuse: Option<u64>,
     pub(super) conntrack: Conntrack,
@@ -152,7 +153,7 @@ impl Machine {
                 _ => None,
             }),
             ports: Ports::read(root),
-            time_wait: sockets(&tree, "tw"),
+            time_wait: sockets(&tree, "tw").map(|all| time_wait::read(&tree, all)),
             reuse: tree.number("proc/sys/net/ipv4/tcp_tw_reuse"),
             conntrack: conntrack(&tree),
             tcp_pages: tcp_pages(&tree),

@@ -57,12 +57,15 @@ fn swap(load: &Load, machine: &Machine) -> Check {
         return line(what, "none", needed).good();
     }
     let line = line(what, format!("{}, of which {} are used", size(total), size(total.saturating_sub(free))), needed);
-    let spare = machine.memory.available.map(|available| available / 100 * (100 - SWAP_MARGIN));
-    match spare {
-        Some(spare) if load.bytes() > spare => line.warning(
-            "`swapoff -a` for the time of the run, or more memory",
-            format!("up to {} of idle viewers are swapped out, and their votes wait for the disk", size(load.bytes() - spare)),
-        ),
-        _ => line.good(),
+    let Some(available) = machine.memory.available else { return line.good() };
+    let spare = available / 100 * (100 - SWAP_MARGIN);
+    let out =
+        |kept: u64| format!("{} of idle viewers are swapped out, and their votes wait for the disk", size(load.bytes() - kept));
+    if load.bytes() > available {
+        line.bad("more memory, or agents on more machines", format!("at least {}", out(available)))
+    } else if load.bytes() > spare {
+        line.warning("`swapoff -a` for the time of the run, or more memory", format!("up to {}", out(spare)))
+    } else {
+        line.good()
     }
 }

@@ -15,6 +15,7 @@ mod net;
 mod processor;
 #[cfg(test)]
 mod tests;
+mod time_wait;
 
 use std::net::IpAddr;
 

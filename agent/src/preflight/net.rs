@@ -8,12 +8,14 @@ use super::{Check, Load, Machine};
 const STAGE_BACKLOG: u64 = 4_096;
 /// Handshakes that a listener should be able to have under way: what a machine with 1 GiB has by default (ip-sysctl).
 const SYN_BACKLOG: u64 = 1_024;
+/// How long a proxy of a stage may be away from its queues: what counts as a stall, in milliseconds.
+const PAUSE_MS: u64 = 10;
 
 pub(super) fn lines(load: &Load, machine: &Machine) -> Vec<Check> {
     let mut checks = vec![conntrack(load, machine), queued_data(load, machine)];
     if load.stage_here {
-        checks.push(accept_queue(machine));
-        checks.push(handshakes(machine));
+        checks.push(accept_queue(load, machine));
+        checks.push(handshakes(load, machine));
     }
     checks
 }
@@ -63,28 +65,50 @@ fn queued_data(load: &Load, machine: &Machine) -> Check {
     }
 }
 
-fn accept_queue(machine: &Machine) -> Check {
+/// Viewers who come to one proxy during a pause of it, when all who vote in the busiest second have to connect again and one
+/// answer of DNS sends them to the same.
+fn at_once(load: &Load) -> u64 {
+    u64::from(load.peak_votes_per_s.min(load.viewers_here)) * PAUSE_MS / 1_000
+}
+
+/// Bad when those who come at once do not fit: then this machine turns viewers away, and no limit of a proxy has to.
+fn accept_queue(load: &Load, machine: &Machine) -> Check {
     let (what, needed) = ("accept queue", format!("{STAGE_BACKLOG} (net.core.somaxconn, as each proxy of the stage asks for)"));
     let Some(found) = machine.somaxconn else { return not_told(what, needed) };
     let line = line(what, found.to_string(), needed);
+    let fix = format!("`sysctl net.core.somaxconn={STAGE_BACKLOG}`");
     if found >= STAGE_BACKLOG {
-        return line.good();
+        line.good()
+    } else if found < at_once(load) {
+        line.bad(fix, turned_away(load, found))
+    } else {
+        line.warning(fix, format!("when more than {found} viewers come to a proxy at once, the others try again after 1 s"))
     }
-    line.warning(
-        format!("`sysctl net.core.somaxconn={STAGE_BACKLOG}`"),
-        format!("when more than {found} viewers come to a proxy at once, the others try again after 1 s"),
-    )
 }
 
-fn handshakes(machine: &Machine) -> Check {
+fn handshakes(load: &Load, machine: &Machine) -> Check {
     let (what, needed) = ("handshake queue", format!("{SYN_BACKLOG} (net.ipv4.tcp_max_syn_backlog)"));
     let Some(found) = machine.syn_backlog else { return not_told(what, needed) };
     let line = line(what, found.to_string(), needed);
+    let fix = format!("`sysctl net.ipv4.tcp_max_syn_backlog={SYN_BACKLOG}`");
     if found >= SYN_BACKLOG {
-        return line.good();
+        line.good()
+    } else if found < at_once(load) {
+        line.bad(fix, turned_away(load, found))
+    } else {
+        line.warning(
+            fix,
+            format!(
+                "with more than {found} handshakes under way at a proxy, further ones lose their options or are dropped for 1 s"
+            ),
+        )
     }
-    line.warning(
-        format!("`sysctl net.ipv4.tcp_max_syn_backlog={SYN_BACKLOG}`"),
-        format!("with more than {found} handshakes under way at a proxy, further ones lose their options or are dropped for 1 s"),
+}
+
+fn turned_away(load: &Load, found: u64) -> String {
+    format!(
+        "of the {} viewers who come to one proxy in {PAUSE_MS} ms when all connect again, {found} fit; the kernel, not the proxy's \
+         limit, makes the others wait for 1 s",
+        at_once(load)
     )
 }
