@@ -4,10 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use voteburst_burst::clock::{FleetTime, Offset};
 use voteburst_burst::generator::Watched;
-use voteburst_burst::outcome::Fate;
 use voteburst_proto::message::Snapshot;
 use voteburst_proto::{FromAgent, FromCoordinator};
 
@@ -22,7 +20,7 @@ pub(super) async fn fire(session: &mut Session, cast: Cast, armed: Offset, t0: F
     // Converted once: a later, better offset must not move an instant that others have already converted.
     crew.fire(armed.to_local(t0));
     let samples = Samples::begin(Path::new("/"), doors, session.clock.now());
-    let mut burst = Burst { session, crew, armed, t0, seq: 0, aborted: None, samples };
+    let mut burst = Burst { session, crew, armed, t0, aborted: None, samples };
     burst.last_votes().await?;
     match burst.aborted.take() {
         // Who ended the run takes no result of it.
@@ -43,7 +41,6 @@ struct Burst<'a> {
     crew: Crew,
     armed: Offset,
     t0: FleetTime,
-    seq: u64,
     aborted: Option<String>,
     samples: Samples,
 }
@@ -131,58 +128,16 @@ impl Burst<'_> {
     }
 
     fn snapshot(&mut self, counted: CrewSnapshot, last: bool) -> Snapshot {
-        let CrewSnapshot {
-            tally,
-            ended,
-            first_send_lateness_ns,
-            connected_at_t0,
-            fates,
-            warnings,
-            stalls,
-            local_limits,
-            not_allowed,
-        } = counted;
-        self.seq += 1;
-        let fates = if last { fates.into_iter().filter_map(Fate::from_number).collect() } else { Vec::new() };
-        Snapshot {
-            run: self.session.welcome.run,
-            agent: self.session.welcome.agent,
-            incarnation: self.session.incarnation,
-            seq: self.seq,
-            last,
-            tally,
-            ended,
-            connected: self.crew.status().connected,
-            connected_at_t0,
-            first_send_lateness_ns,
-            offset: self.session.pinger.latest().unwrap_or(self.armed),
-            cpu: processor_time(),
-            memory_bytes: resident_bytes(),
-            warnings,
-            watched: Some(Watched {
-                stalls,
-                usage: self.samples.usage(),
-                busiest: self.samples.busiest(),
-                tcp: self.samples.tcp(),
-                memory_peak_bytes: self.samples.memory_peak_bytes(),
-                local_limits,
-                not_allowed,
-            }),
-            fates,
-        }
+        let offset = self.session.pinger.latest().unwrap_or(self.armed);
+        let watched = Watched {
+            stalls: counted.stalls.clone(),
+            usage: self.samples.usage(),
+            busiest: self.samples.busiest(),
+            tcp: self.samples.tcp(),
+            memory_peak_bytes: self.samples.memory_peak_bytes(),
+            local_limits: counted.local_limits,
+            not_allowed: counted.not_allowed,
+        };
+        self.session.snapshot(&self.crew, counted, offset, Some(watched), last)
     }
-}
-
-/// Processor time of this process, user and system.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-/// Resident memory of this process; 0 where `/proc` does not tell.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_ascii_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1_024
 }

@@ -6,6 +6,7 @@
 mod burst;
 mod line;
 mod problem;
+mod snapshot;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -66,7 +67,7 @@ pub async fn join(endpoint: &str, options: JoinOptions, clock: Clock) -> Result<
     let mut reports = tokio::time::interval(welcome.report_every);
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let pinger = Pinger::start(place.second_channel(), clock);
-    let mut session = Session { line, welcome, incarnation, options, clock, pinger, reports, heard_early: None };
+    let mut session = Session { line, welcome, incarnation, options, clock, pinger, reports, seq: 0, heard_early: None };
     let result = session.play().await;
     if let Err(error) = &result
         && error.is_news()
@@ -99,6 +100,8 @@ struct Session {
     clock: Clock,
     pinger: Pinger,
     reports: Interval,
+    /// Number of the last snapshot. One count for the whole session: a number that comes again would be taken for an old one.
+    seq: u64,
     /// A word that came while something else was waited for.
     heard_early: Option<FromCoordinator>,
 }
@@ -191,7 +194,7 @@ impl Session {
                     self.heard_early = Some(lawful(word?)?);
                     return Ok(());
                 }
-                _ = self.reports.tick() => self.report(Some(&cast.crew)),
+                _ = self.reports.tick() => self.show(&cast.crew).await?,
             }
         }
         let connected = cast.crew.status().connected;
@@ -235,7 +238,10 @@ impl Session {
         loop {
             tokio::select! {
                 word = self.line.hear() => return lawful(word?),
-                _ = self.reports.tick() => self.report(crew),
+                _ = self.reports.tick() => match crew {
+                    Some(crew) => self.show(crew).await?,
+                    None => self.report(None),
+                },
             }
         }
     }
@@ -258,6 +264,18 @@ impl Session {
             Progress { connected: status.connected, tried: status.tried }
         });
         self.line.say_if_free(|| FromAgent::Progress(progress));
+    }
+
+    /// Reports with a snapshot, so that whoever watches sees which proxies viewers come to while the doors are open.
+    ///
+    /// Not while clocks are compared: what an answer waits here would be taken for its way.
+    async fn show(&mut self, crew: &Crew) -> Result<(), SessionError> {
+        self.report(Some(crew));
+        let Some(offset) = self.pinger.latest().filter(|_| self.line.is_free()) else { return Ok(()) };
+        let counted = crew.snapshot().await?;
+        let snapshot = self.snapshot(crew, counted, offset, None, false);
+        self.line.say_if_free(|| FromAgent::Snapshot(Box::new(snapshot)));
+        Ok(())
     }
 
     /// Tells the coordinator why, and waits a moment for it to hang up, so that the reason is not lost with the line.

@@ -213,6 +213,22 @@ async fn a_coordinator_that_stops_reading_holds_up_no_vote_and_gets_few_old_snap
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_sees_proxies_before_t0_and_later_snapshots_have_higher_numbers() {
+    let mut podium = Podium::set(&[], JoinOptions::default()).await;
+    let mut seat = podium.ready().await;
+    let early = seat.hear(|word| if let FromAgent::Snapshot(snapshot) = word { Some(*snapshot) } else { None }).await;
+    assert_eq!((early.connected, early.ended, early.connected_at_t0), (VIEWERS, 0, None));
+    assert_eq!(early.tally.total().total().opened, VIEWERS);
+    seat.say(FromCoordinator::Arm).await;
+    seat.hear(|word| matches!(word, FromAgent::Armed { .. }).then_some(())).await;
+    podium.commit(&seat).await;
+    let last = seat.last_snapshot().await;
+    assert!(last.seq > early.seq, "{} after {}", last.seq, early.seq);
+    seat.let_go().await;
+    podium.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_commit_with_another_instant_moves_nothing() {
     let mut podium = Podium::set(&[], JoinOptions::default()).await;
     let mut seat = podium.armed().await;

@@ -3,7 +3,7 @@
 mod guard;
 mod live;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(super) struct Run {
     conductor: Conductor,
     roster: Roster,
     collection: Collection,
+    /// Agents that have sent a snapshot since the commit. Those of before are for who watches, and no part of a result.
+    counted: BTreeSet<AgentId>,
     pub(super) sessions: BTreeMap<SessionId, mpsc::Sender<FromCoordinator>>,
     /// By position among the shares.
     parts: Vec<Part>,
@@ -78,6 +80,7 @@ impl Run {
             roster: Roster::new(setup.token.take()),
             collection: Collection::new(setup.run, Askers::default(), BTreeMap::new()),
             setup,
+            counted: BTreeSet::new(),
             sessions: BTreeMap::new(),
             parts,
             played: BTreeMap::new(),
@@ -161,7 +164,11 @@ impl Run {
     }
 
     fn keep(&mut self, agent: AgentId, snapshot: Sealed) {
-        let event = match self.collection.accept(agent, snapshot) {
+        let accepted = self.collection.accept(agent, snapshot);
+        if accepted == Ok(true) && self.conductor.t0().is_some() {
+            self.counted.insert(agent);
+        }
+        let event = match accepted {
             // What is kept decides: an agent is let go only when the last of its counts is here.
             Ok(_) => Event::Snapshot(agent, self.collection.newest(agent).is_some_and(|kept| kept.last)),
             Err(problem) => Event::Failed(agent, problem.to_string()),
@@ -323,6 +330,7 @@ impl Run {
         let t0 = self.conductor.t0();
         let t0_second =
             t0.zip(self.conductor.doors_at()).and_then(|(t0, doors)| u32::try_from((t0.0 - doors.0) / 1_000_000_000).ok());
+        let counted = self.counted;
         Conducted {
             phases: self.conductor.phases().iter().map(Into::into).collect(),
             t0,
@@ -330,7 +338,12 @@ impl Run {
             t0_second,
             start: StartSpread::of(&agents),
             agents,
-            snapshots: self.collection.into_snapshots(),
+            snapshots: self
+                .collection
+                .into_snapshots()
+                .into_iter()
+                .filter(|kept| counted.contains(&AgentId(kept.agent)))
+                .collect(),
             forced: self.forced,
             ended: self.ended.unwrap_or(Ended::Complete),
         }
@@ -338,7 +351,7 @@ impl Run {
 
     fn record(&self, agent: AgentId, join: &Join) -> AgentRecord {
         let part = self.part_of(agent).cloned().unwrap_or(Part { viewers: 0..0, tickets: 0 });
-        let newest = self.collection.newest(agent);
+        let newest = self.collection.newest(agent).filter(|_| self.counted.contains(&agent));
         let mut record = AgentRecord {
             id: agent.0,
             host: join.host.clone(),

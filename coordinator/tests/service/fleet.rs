@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -15,6 +15,7 @@ use voteburst_burst::scenario::Draft;
 use voteburst_burst::tally::Tally;
 use voteburst_coordinator::clock::Clock;
 use voteburst_coordinator::conductor::Timings;
+use voteburst_coordinator::live::{Live, Watch};
 use voteburst_coordinator::progress::Progress;
 use voteburst_coordinator::trust::Token;
 use voteburst_coordinator::{Conducted, Setup, WorldInfo, bind, conduct};
@@ -46,6 +47,8 @@ pub(crate) struct Stand {
     pub(crate) address: String,
     pub(crate) clock: Clock,
     pub(crate) interrupts: mpsc::UnboundedSender<()>,
+    /// What somebody who watches the run sees.
+    pub(crate) live: watch::Receiver<Arc<Live>>,
     lines: mpsc::UnboundedReceiver<Progress>,
     run: JoinHandle<Conducted>,
 }
@@ -63,11 +66,13 @@ impl Stand {
         let (progress, lines) = mpsc::unbounded_channel();
         let (interrupts, interrupted) = mpsc::unbounded_channel();
         let world = WorldInfo { port: 8080, carriers: vec!["127.0.0.1:53".parse().unwrap()], ..WorldInfo::default() };
-        let setup = Setup { plan: plan.clone(), run: RUN, agents, world, token, timings, force: false, progress, live: None };
+        let (to, live) = watch::channel(Arc::default());
+        let watch = Some(Watch { to, fronts: Vec::new() });
+        let setup = Setup { plan: plan.clone(), run: RUN, agents, world, token, timings, force: false, progress, live: watch };
         let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, clock) = (bound.address.to_string(), Clock::of_this_process());
         let run = tokio::spawn(async move { conduct(bound, setup, interrupted, clock).await.unwrap() });
-        Self { plan, address, clock, interrupts, lines, run }
+        Self { plan, address, clock, interrupts, live, lines, run }
     }
 
     /// Waits for a line of progress that this picks out.

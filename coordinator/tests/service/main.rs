@@ -4,11 +4,13 @@
 
 mod fleet;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::{Puppet, Stand, join, soon};
 use voteburst_burst::plan::PROTOCOL;
-use voteburst_coordinator::conductor::Ended;
+use voteburst_coordinator::conductor::{Ended, Phase};
+use voteburst_coordinator::live::Live;
 use voteburst_coordinator::progress::Progress;
 use voteburst_coordinator::record::StartSpread;
 use voteburst_coordinator::trust::Token;
@@ -105,6 +107,31 @@ async fn an_agent_that_falls_silent_in_the_burst_is_named_within_five_seconds_wi
     assert_eq!(result.ended, Ended::Complete);
     assert_eq!(result.agents[1].lost.as_deref(), Some("nothing heard for 3 s"));
     assert!(!result.agents[1].last && result.agents[0].last);
+}
+
+#[tokio::test]
+async fn what_agents_count_before_the_commit_is_shown_and_is_no_part_of_the_result() {
+    let mut stand = Stand::open(2, None).await;
+    let mut puppets = fleet(&stand, 2).await;
+    puppets[1].until(|word| matches!(word, FromCoordinator::Share(_)).then_some(())).await;
+    puppets[0].until(|word| matches!(word, FromCoordinator::OpenDoors { .. }).then_some(())).await;
+    // The other one is not ready, so the doors stay open.
+    let plan = stand.plan.clone();
+    puppets[0].say(FromAgent::Snapshot(Box::new(puppets[0].snapshot(&plan, 1, false)))).await;
+    let shown = |live: &Arc<Live>| live.proxies.first().map(|proxy| (live.phase, proxy.accepted));
+    let seen = stand.live.wait_for(|live| shown(live).is_some()).await.as_deref().map(shown).unwrap();
+    assert_eq!(seen, Some((Phase::Doors, puppets[0].tickets(&plan).into())));
+    commit(&mut puppets).await;
+    stand.line(|line| matches!(line, Progress::Burst { .. }).then_some(())).await;
+    // It dies without another snapshot: nobody knows what became of its share.
+    drop(puppets.remove(0));
+    stand.line(|line| matches!(line, Progress::AgentLost { .. }).then_some(())).await;
+    let counted = puppets[0].tickets(&plan);
+    puppets[0].finish(&plan, 1).await;
+    let result = stand.result().await;
+    assert_eq!((result.agents[0].ended, result.agents[0].connected_at_t0), (0, None));
+    assert_eq!(result.snapshots.iter().map(|snapshot| snapshot.agent).collect::<Vec<_>>(), [1]);
+    assert_eq!(result.tally().total().total().accepted, counted);
 }
 
 #[tokio::test]
