@@ -48,13 +48,18 @@ export function hold(pictures, run, report) {
   const share = of("share");
   const held = series("share");
   assert.ok(share.places.length > 0, "seconds with new connections");
-  for (const second of share.places) {
-    const cells = report.timeline.find(({ t_s }) => String(t_s) === second).proxies;
+  for (const [at, second] of share.places.entries()) {
+    const drawn = proxies.map((address, place) => held[`${place + 1}: ${address}`][at]);
+    const cells = report.timeline.find(({ t_s }) => String(t_s) === second)?.proxies;
+    if (!cells) {
+      // Zones share their axis, and another one opened its doors earlier or was watched for longer.
+      assert.ok(drawn.every((value) => (value ?? 0) === 0), `share at ${second} s, of which the report tells nothing: ${drawn}`);
+      continue;
+    }
     const all = total(Object.values(cells).map(({ opened }) => opened));
     if (all < 20 * proxies.length) continue;
     proxies.forEach((address, place) => {
-      const drawn = held[`${place + 1}: ${address}`][share.places.indexOf(second)];
-      assert.ok(Math.abs(drawn - (100 * cells[address].opened) / all) < 1e-9, `share of ${address} at ${second} s: ${drawn}`);
+      assert.ok(Math.abs(drawn[place] - (100 * cells[address].opened) / all) < 1e-9, `share of ${address} at ${second} s: ${drawn[place]}`);
     });
   }
 

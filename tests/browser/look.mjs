@@ -67,6 +67,12 @@ async function figures() {
   await open(join(zone, "report.html"));
   hold(await drawn(page), 0, alone);
   fine();
+  // One zone began earlier than the other.
+  await open("uneven.html");
+  const uneven = await drawn(page);
+  json("uneven.json").runs.forEach(({ report }, place) => hold(uneven, place, report));
+  sameScales(uneven);
+  fine();
 }
 
 /** No violation of any of axe-core's rules; in the dark it looks at contrasts only, for the rest is the same. */

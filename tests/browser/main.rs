@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use voteburst_coordinator::report::{Proxy, Report};
+use voteburst_coordinator::journal::Evidence;
+use voteburst_coordinator::report::compare::Comparison;
+use voteburst_coordinator::report::{Proxy, Report, TimelineSecond};
 use voteburst_publish::html::{self, Detail};
 
 const ZONES: [&str; 2] = ["single-a-weighted", "multivalue"];
@@ -115,6 +117,20 @@ fn odd(report: &Report, place: &Path) {
     }
 }
 
+/// The comparison once more, had the second zone opened its doors a second earlier: zones share their axes all the same.
+fn uneven(pages: &Path) {
+    let evidence = ZONES.map(|zone| Evidence::load(&pages.join(zone)).unwrap());
+    let mut reports = evidence.each_ref().map(Report::of_evidence);
+    let from = reports.iter().filter_map(|report| report.timeline.first()).map(|second| second.t_s).min().unwrap() - 1;
+    let opened = |second: &TimelineSecond| second.proxies.values().map(|cell| cell.opened).sum::<u32>();
+    let most = reports[1].timeline.iter().filter(|second| second.t_s < 0).max_by_key(|second| opened(second)).unwrap();
+    let earlier = TimelineSecond { t_s: from, ..most.clone() };
+    reports[1].timeline.insert(0, earlier);
+    let comparison = Comparison::of(reports.into(), Vec::new());
+    fs::write(pages.join("uneven.html"), html::of_comparison(&comparison, &evidence.each_ref().map(Detail::of))).unwrap();
+    fs::write(pages.join("uneven.json"), serde_json::to_vec(&comparison).unwrap()).unwrap();
+}
+
 /// 40 proxies over 200 seconds, figures everywhere.
 fn large(report: &Report) -> Report {
     let address = |number: usize| format!("198.51.100.{}", number + 1);
@@ -125,7 +141,7 @@ fn large(report: &Report) -> Report {
     let mut cell = second.proxies.values().next().copied().unwrap();
     (cell.open, cell.opened, cell.accepted) = (7_500, 1_250, 300);
     second.proxies = (0..40).map(|number| (address(number), cell)).collect::<BTreeMap<_, _>>();
-    large.timeline = (-60..140).map(|t_s| voteburst_coordinator::report::TimelineSecond { t_s, ..second.clone() }).collect();
+    large.timeline = (-60..140).map(|t_s| TimelineSecond { t_s, ..second.clone() }).collect();
     large
 }
 
@@ -150,6 +166,7 @@ fn pages_show_the_figures_of_the_report_to_everybody_and_ask_nobody_for_anything
     assert!(!String::from_utf8(compared).unwrap().contains("never-on-a-page"), "a page tells a secret header");
     let report: Report = serde_json::from_slice(&read(&pages.join(ZONES[0]).join("report.json"))).unwrap();
     odd(&report, &pages);
+    uneven(&pages);
     let last = serde_json::from_slice(&read(&pages.join(ZONES[1]).join("report.json"))).unwrap();
     held_against(&live, &last);
     let [a, b] = ZONES.map(|zone| pages.join(zone));
