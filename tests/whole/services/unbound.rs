@@ -27,7 +27,10 @@ impl Unbound {
         std::fs::write(dir.join("unbound.conf"), configuration(dir, address, name, authority)).unwrap();
         // Debian's AppArmor profile holds for the program at its own path, and would keep it out of our directory.
         let copy = dir.join("unbound");
-        std::fs::copy(program("unbound"), &copy).unwrap();
+        // By another process: a file that this one has open for writing is inherited by whatever another test starts at that
+        // moment, and a program that anybody has open for writing cannot be started (execve(2), ETXTBSY).
+        let copied = Command::new("cp").arg(program("unbound")).arg(&copy).status().unwrap();
+        assert!(copied.success(), "cp: {copied}");
         Server::start(dir, "unbound", Command::new(&copy).args(["-d", "-p", "-c", "unbound.conf"]))
     }
 
