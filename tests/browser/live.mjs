@@ -1,10 +1,11 @@
 // Opens the page of a rehearsal that goes on and looks at it until the command has ended: what it asks for, errors, contrast, keyboard.
-// node live.mjs URL; prints the last figures as JSON. Screenshots are left beside this file.
+// node live.mjs; says "ready" when it wants the page's address on a line of its input, and last prints the figures as JSON. A browser
+// may take longer to start than the rehearsal takes. Screenshots are left beside this file.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline/promises";
 import { chromium } from "playwright-core";
 
-const url = process.argv[2];
 const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 // Gathering agents, open doors and two bursts on a busy machine.
 const PATIENCE = { timeout: 120_000 };
@@ -12,6 +13,7 @@ const PATIENCE = { timeout: 120_000 };
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--disable-dev-shm-usage"] });
 const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
 const complaints = [];
+let url = "";
 page.on("request", (request) => request.url().startsWith(url) || request.url().startsWith("data:") || complaints.push(`asks for ${request.url()}`));
 page.on("console", (message) => complaints.push(`says ${message.text()}`));
 page.on("pageerror", (error) => complaints.push(`fails: ${error.stack}`));
@@ -40,6 +42,12 @@ async function accessible(name) {
 }
 
 try {
+  const asking = createInterface({ input: process.stdin });
+  console.log("ready");
+  for await (const line of asking) {
+    url = line;
+    break;
+  }
   await page.goto(url);
   await page.waitForFunction(() => document.querySelector("[data-figure=accepted]")?.dataset.value > 0, null, PATIENCE);
   await page.screenshot({ path: "live-burst.png", fullPage: true });

@@ -49,8 +49,10 @@ async function figures() {
   await page.locator("details[data-table=open] > summary").click();
   const { report } = comparison.runs[0];
   const last = report.timeline[report.timeline.length - 1];
-  const row = await page.locator("details[data-table=open] table").first().locator("tbody tr").last().locator("td").allTextContents();
-  assert.deepEqual(row, report.proxies.map(({ address }) => last.proxies[address].open.toLocaleString("en")));
+  const row = page.locator("details[data-table=open] table").first().locator("tbody tr").last();
+  await row.waitFor();
+  const cells = await row.locator("td").allTextContents();
+  assert.deepEqual(cells, report.proxies.map(({ address }) => last.proxies[address].open.toLocaleString("en")));
   fine();
   await open("diff.html");
   const both = await drawn(page);
@@ -89,6 +91,7 @@ async function accessibility() {
     if (rules) {
       // Tables are closed at first; of those second by second one is as good as all, and so are the first rows of each.
       await page.evaluate(() => document.querySelectorAll("#tables details, #changes details, [data-table=open], [data-table=heat]").forEach((details) => { details.open = true; }));
+      await page.waitForFunction(() => [...document.querySelectorAll("details[data-table][open]")].every((details) => details.querySelector("table")));
       await page.evaluate(axe);
       const run = (rules) => globalThis.axe.run({ exclude: ["svg", "tbody tr:nth-child(n+4)"] }, { resultTypes: ["violations"], ...rules });
       const { violations } = await page.evaluate(run, rules);

@@ -58,18 +58,22 @@ fn compare(place: &Path, browser: &Path) -> (PathBuf, Value) {
     let mut words = vec!["compare", "scenario.toml", "--out", "pages", "-q", "--web", "127.0.0.1:0"];
     words.extend(ZONES.iter().flat_map(|zone| ["--zone", zone]));
     fs::copy(here().join("scenario.toml"), place.join("scenario.toml")).unwrap();
+    let mut looking = Command::new("node");
+    looking.arg("live.mjs").current_dir(browser).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut looking = looking.spawn().unwrap();
+    let mut looked = BufReader::new(looking.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(looked.next().as_deref(), Some("ready"), "the live page: see above");
     let mut command = Command::new(env!("CARGO_BIN_EXE_voteburst"));
     let mut playing = command.current_dir(place).args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(playing.stderr.take().unwrap()).lines().map_while(Result::ok);
     let watch = said.find(|line| line.contains("watch it on ")).expect("it tells where it can be watched");
-    let url = watch.rsplit(' ').next().unwrap();
-    let looking = Command::new("node").arg("live.mjs").arg(url).current_dir(browser).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(looking.stdin.take().unwrap(), "{}", watch.rsplit(' ').next().unwrap()).unwrap();
     let said: Vec<_> = said.collect();
     // Whatever it comes to on a busy machine: pages tell it.
     assert!(matches!(playing.wait().unwrap().code(), Some(0 | 1 | 3)), "{said:?}");
-    let looked = looking.wait_with_output().unwrap();
-    assert!(looked.status.success(), "the live page: see above");
-    (place.join("pages"), serde_json::from_slice(&looked.stdout).unwrap())
+    let figures = looked.collect::<String>();
+    assert!(looking.wait().unwrap().success(), "the live page: see above");
+    (place.join("pages"), serde_json::from_str(&figures).unwrap())
 }
 
 /// What the live page showed last is what the last run came to.
