@@ -85,16 +85,57 @@ function key(live) {
   }));
 }
 
-const charts = ["sessions", "votes", "response"].map((id) => [id, echarts.init($(id), null, { renderer: "svg" })]);
+const charts = ["sessions", "votes", "response", "heat"].map((id) => [id, echarts.init($(id), null, { renderer: "svg" })]);
+
+/** Colours of the page as it is now: of words, of lines, of what is wrong. */
+function inks() {
+  const style = getComputedStyle(document.documentElement);
+  return ["--muted", "--line", "--bad"].map((name) => style.getPropertyValue(name).trim());
+}
+const chart = (id) => charts.find(([name]) => name === id)[1];
 
 function draw(id, unit, series) {
-  const style = getComputedStyle(document.documentElement);
-  const [ink, line] = ["--muted", "--line"].map((name) => style.getPropertyValue(name).trim());
-  charts.find(([name]) => name === id)[1].setOption({
+  const [ink, line] = inks();
+  chart(id).setOption({
     animation: false, grid: { left: 8, right: 14, top: 30, bottom: 24, containLabel: true },
     xAxis: { type: "value", min: "dataMin", max: "dataMax", name: "", axisLabel: { color: ink, formatter: "{value} s", hideOverlap: true }, splitLine: { show: false }, axisLine: { lineStyle: { color: line } } },
     yAxis: { type: "value", name: unit, axisLine: { onZero: false, lineStyle: { color: line } }, nameTextStyle: { color: ink, align: "left" }, axisLabel: { color: ink }, splitLine: { lineStyle: { color: line } } },
     series: series.map((each) => ({ type: "line", showSymbol: each.data.length === 1, silent: true, ...each })),
+  }, { notMerge: true });
+}
+
+/** A line across where proxies take no more connections, once it is near enough to be seen. */
+function limitLine(live) {
+  const [, , bad] = inks();
+  const [limit] = live.proxies.map((proxy) => proxy.limit);
+  const near = typeof limit === "number" && live.proxies.some(({ open }) => open >= limit / 2);
+  return near ? { markLine: { silent: true, symbol: "none", label: { formatter: `limit ${told(limit)}`, position: "insideStartTop", color: bad }, lineStyle: { color: bad, type: "solid" }, data: [{ yAxis: limit }] } } : {};
+}
+
+const votesIn = (count) => `${told(count)} ${count === 1 ? "vote" : "votes"}`;
+
+/** Every accepted vote by the second that it was planned for; its colour tells how many others are in its cell. */
+function heatMap({ heat }) {
+  const [ink, line] = inks();
+  const starts = heat.cells.map(([t]) => t);
+  const columns = starts.length ? Array.from({ length: (starts.at(-1) - starts[0]) / heat.width_s + 1 }, (_, place) => starts[0] + place * heat.width_s) : [];
+  const bands = heat.bands_ms.slice(0, -1);
+  const most = heat.cells.reduce((all, [, , votes]) => Math.max(all, votes), 1);
+  const axis = { type: "category", axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitLine: { show: false } };
+  chart("heat").setOption({
+    animation: false, grid: { left: 8, right: 14, top: 30, bottom: 24, containLabel: true },
+    xAxis: { ...axis, data: columns, axisLabel: { color: ink, formatter: "{value} s", hideOverlap: true } },
+    yAxis: { ...axis, name: "ms", nameTextStyle: { color: ink, align: "left" }, data: bands, axisLabel: { color: ink, hideOverlap: true, formatter: (ms) => String(Number(Number(ms).toPrecision(2))) } },
+    // Counts lie orders apart, so colours go by their logarithm; a single vote is still seen.
+    visualMap: {
+      type: "continuous", min: -0.5, max: Math.log10(most), dimension: 2, calculable: false, hoverLink: false, orient: "horizontal", right: 12, top: 0,
+      itemWidth: 10, itemHeight: 90, text: [votesIn(most), "1"], textStyle: { color: ink, fontSize: 12 },
+      inRange: { color: heatColours(dark.matches) },
+    },
+    series: [{
+      type: "heatmap", silent: true, progressive: 0, emphasis: { disabled: true },
+      data: heat.cells.map(([t, band, votes]) => [(t - starts[0]) / heat.width_s, band, Math.log10(votes)]),
+    }],
   }, { notMerge: true });
 }
 
@@ -109,6 +150,7 @@ function pictures({ live, points }) {
     return {
       name: proxy.address, data: points.map((point) => [time(point), point.open[place] ?? 0]), itemStyle: { color: colour },
       lineStyle: { color: colour, type: dash, width: stacked ? 1 : 2 }, ...(stacked ? { stack: "all", areaStyle: { color: colour, opacity: 0.75 } } : {}),
+      ...(place === 0 && !stacked ? limitLine(live) : {}),
     };
   }));
   const look = (place) => ({ color: proxyLook(place, dark.matches).colour, width: 2 });
@@ -118,6 +160,7 @@ function pictures({ live, points }) {
   const answered = since.filter(([point]) => point.response_ms);
   const response = (index, place, type) => ({ data: answered.map(([point, second]) => [second, point.response_ms[index]]), lineStyle: { ...look(place), type } });
   draw("response", "ms: p50 ···, p99 —", [response(0, 0, [2, 3]), response(1, 4, "solid")]);
+  heatMap(live);
 }
 
 function show() {

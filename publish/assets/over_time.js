@@ -101,7 +101,7 @@ function heat(run, theme, picked) {
   option.visualMap = {
     type: "continuous", min: -0.5, max: Math.log10(HEAT.most), dimension: 2, calculable: false, hoverLink: false, orient: "horizontal", right: 12, top: 4,
     itemWidth: 10, itemHeight: 90, text: [`${told(HEAT.most)} votes`, "1"], textStyle: { color: theme.muted, fontSize: 12 },
-    inRange: { color: theme.dark ? ["#22345a", "#3f7aec", "#e3ecff"] : ["#cfdef5", "#4f86d9", "#0a2a66"] },
+    inRange: { color: heatColours(theme.dark) },
   };
   option.series = [{
     type: "heatmap", name: "votes", silent: true, progressive: 0, itemStyle: { borderWidth: 0 },

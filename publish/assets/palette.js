@@ -15,3 +15,6 @@ function proxyLook(index, dark) {
   const dash = PALETTE.dashes[Math.floor(index / colours.length) % PALETTE.dashes.length];
   return { colour: colours[index % colours.length], dash };
 }
+
+/** Colours of a heat map, from one vote to the most. */
+const heatColours = (dark) => (dark ? ["#22345a", "#3f7aec", "#e3ecff"] : ["#cfdef5", "#4f86d9", "#0a2a66"]);

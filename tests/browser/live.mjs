@@ -30,7 +30,9 @@ const figures = () => page.evaluate(() => {
   const rows = [...document.querySelectorAll("#proxies tbody tr")].map((row) => [row.querySelector("th").textContent, [...row.querySelectorAll("td")]]);
   const proxies = Object.fromEntries(rows.map(([address, cells]) => [address, { open: number(cells[0].textContent), accepted: number(cells[3].textContent) }]));
   const drawn = charts[0][1].getOption().series.map(({ name, data }) => [name, data.at(-1)?.[1] ?? 0]);
-  return { ...top, proxies, drawn: Object.fromEntries(drawn) };
+  const cells = charts.find(([name]) => name === "heat")[1].getOption().series[0].data;
+  const heat = cells.reduce((sum, [, , logarithm]) => sum + Math.round(10 ** logarithm), 0);
+  return { ...top, proxies, drawn: Object.fromEntries(drawn), heat };
 });
 
 async function accessible(name) {

@@ -82,6 +82,7 @@ fn held_against(live: &Value, report: &Report) {
     for (figure, needed) in told {
         assert_eq!(live[figure].as_u64(), Some(needed), "{figure} of {live:#}");
     }
+    assert_eq!(live["heat"].as_u64(), Some(report.votes.accepted), "votes of the heat map of {live:#}");
     let accepted = |proxy: &Proxy| (proxy.address.clone(), Some(proxy.accepted));
     let shown = |address: &String| live["proxies"][address]["accepted"].as_u64();
     let needed: BTreeMap<_, _> = report.proxies.iter().map(accepted).collect();

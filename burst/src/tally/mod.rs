@@ -14,7 +14,9 @@ use hdrhistogram::Histogram;
 
 pub use late::{LATE_PLACES, LateSecond, LateSeconds, highest_us};
 pub use lookups::{Asker, Group, LookupFailure, Lookups, PhoneGroup};
-pub use response::{RESPONSE_PLACES, ResponseSecond, ResponseSeconds, lowest_us};
+pub use response::{
+    RESPONSE_BANDS, RESPONSE_PLACES, ResponseBands, ResponseSecond, ResponseSeconds, band_ms, band_of, lowest_us,
+};
 
 use crate::outcome::Failure;
 

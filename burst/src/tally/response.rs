@@ -12,6 +12,11 @@ use super::{HIGHEST_US, MOST_SECONDS};
 /// Places of a response time: one for each microsecond below eight, then eight for each power of two, up to [`HIGHEST_US`].
 pub const RESPONSE_PLACES: usize = 224;
 
+/// Places that make a band of a heat map: half a power of two, so that a dozen bands hold most bursts.
+const PLACES_PER_BAND: usize = 4;
+/// How many bands there are.
+pub const RESPONSE_BANDS: usize = RESPONSE_PLACES / PLACES_PER_BAND;
+
 /// Steps within a power of two.
 const STEPS: u64 = 8;
 
@@ -31,6 +36,18 @@ fn place_of(micros: u64) -> u8 {
 pub fn lowest_us(place: usize) -> u64 {
     let place = place as u64;
     if place < STEPS { place } else { (STEPS + place % STEPS) << (place / STEPS - 1) }
+}
+
+/// The band that a place below [`RESPONSE_PLACES`] belongs to.
+#[must_use]
+pub fn band_of(place: usize) -> usize {
+    place / PLACES_PER_BAND
+}
+
+/// The least response time of a band, in milliseconds; of [`RESPONSE_BANDS`] where the last one ends.
+#[must_use]
+pub fn band_ms(band: usize) -> f64 {
+    lowest_us(band * PLACES_PER_BAND) as f64 / 1_000.0
 }
 
 /// Response times of the accepted votes that were planned for one second: places in order, with their counts.
@@ -110,6 +127,31 @@ impl ResponseSeconds {
     }
 }
 
+/// Response times by second and band, for who watches a burst: coarser than [`ResponseSeconds`], and quick to add to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseBands {
+    seconds: Vec<[u64; RESPONSE_BANDS]>,
+}
+
+impl ResponseBands {
+    /// Adds a count; places beyond [`RESPONSE_PLACES`] count in the last one, seconds beyond [`MOST_SECONDS`] too.
+    pub fn add(&mut self, second: u32, place: usize, count: u32) {
+        let second = second.min(MOST_SECONDS - 1) as usize;
+        if self.seconds.len() <= second {
+            self.seconds.resize(second + 1, [0; RESPONSE_BANDS]);
+        }
+        self.seconds[second][band_of(place.min(RESPONSE_PLACES - 1))] += u64::from(count);
+    }
+
+    /// Every second, band and its count where there is any, seconds in order, then bands.
+    pub fn cells(&self) -> impl Iterator<Item = (u32, usize, u64)> {
+        (0_u32..).zip(&self.seconds).flat_map(|(second, bands)| {
+            let filled = bands.iter().copied().enumerate().filter(|(_, count)| *count > 0);
+            filled.map(move |(band, count)| (second, band, count))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -126,6 +168,24 @@ mod tests {
             }
         }
         assert!(usize::from(place_of(u64::MAX)) < RESPONSE_PLACES);
+    }
+
+    #[test]
+    fn bands_lie_end_to_end_and_hold_what_their_places_hold() {
+        let (mut response, mut bands) = (ResponseSeconds::default(), ResponseBands::default());
+        let votes = [(9, 0), (9, 3), (9, 4), (12, 1_000), (12, 900_000), (u32::MAX, u64::MAX)];
+        votes.iter().for_each(|(second, micros)| response.record_ns(*second, micros.saturating_mul(1_000)));
+        response.cells().for_each(|(second, place, count)| bands.add(second, place, count));
+        let filled: Vec<_> = bands.cells().collect();
+        let needed = [(9, 0, 2), (9, 1, 1), (12, band_of(place_of(1_000).into()), 1), (12, band_of(place_of(900_000).into()), 1)];
+        assert_eq!(filled[..4], needed);
+        assert_eq!(filled[4..], [(MOST_SECONDS - 1, band_of(place_of(u64::MAX).into()), 1)]);
+        for place in 0..RESPONSE_PLACES {
+            let ms = lowest_us(place) as f64 / 1_000.0;
+            assert!((band_ms(band_of(place))..band_ms(band_of(place) + 1)).contains(&ms), "place {place}");
+        }
+        bands.add(0, usize::MAX, 1);
+        assert_eq!(bands.cells().next(), Some((0, RESPONSE_BANDS - 1, 1)));
     }
 
     #[test]

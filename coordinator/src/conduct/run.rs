@@ -325,11 +325,16 @@ impl Run {
         Progress::Burst { second, planned, sent, accepted, failed, ended }
     }
 
+    /// Whole seconds from the doors to T0; `None` until both are known.
+    fn t0_second(&self) -> Option<u32> {
+        let (t0, doors) = (self.conductor.t0()?, self.conductor.doors_at()?);
+        u32::try_from((t0.0 - doors.0) / 1_000_000_000).ok()
+    }
+
     pub(super) fn into_conducted(self) -> Conducted {
         let agents: Vec<_> = self.roster.entries().map(|(agent, entry)| self.record(agent, &entry.join)).collect();
         let t0 = self.conductor.t0();
-        let t0_second =
-            t0.zip(self.conductor.doors_at()).and_then(|(t0, doors)| u32::try_from((t0.0 - doors.0) / 1_000_000_000).ok());
+        let t0_second = self.t0_second();
         let counted = self.counted;
         Conducted {
             phases: self.conductor.phases().iter().map(Into::into).collect(),

@@ -4,6 +4,7 @@
 //! snapshots are. Histograms have to be decoded: [`Rounds`] does so for a few agents at a time. Nothing of all this
 //! happens unless somebody listens.
 
+mod heat;
 mod latency;
 mod outlet;
 mod rounds;
@@ -14,10 +15,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use voteburst_burst::clock::Offset;
+use voteburst_burst::clock::{FleetTime, Offset};
 use voteburst_burst::outcome::Failure;
 use voteburst_proto::convert::Sealed;
 
+pub use heat::HeatLive;
 pub use latency::{BOUNDS_S, LatencyLive};
 pub(crate) use outlet::Outlet;
 pub use outlet::Watch;
@@ -70,6 +72,8 @@ pub struct Live {
     pub response: LatencyLive,
     /// How late the generator was. As old as `response`.
     pub lateness: LatencyLive,
+    /// The votes of `response` by when they were planned for.
+    pub heat: HeatLive,
 }
 
 /// One proxy.
@@ -173,6 +177,22 @@ pub struct LiveDns {
     pub by_address: BTreeMap<String, u64>,
 }
 
+/// When a value is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    pub(crate) phase: Phase,
+    /// Whole seconds since T0; `None` until T0 is fixed.
+    pub(crate) second: Option<i64>,
+    /// Whole seconds from the doors to T0; `None` until T0 is fixed.
+    pub(crate) t0_second: Option<u32>,
+}
+
+impl Moment {
+    pub(crate) fn new(phase: Phase, now: FleetTime, t0: Option<FleetTime>, t0_second: Option<u32>) -> Self {
+        Self { phase, second: t0.map(|t0| (now.0 - t0.0).div_euclid(1_000_000_000)), t0_second }
+    }
+}
+
 /// What is the same all the time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fixed {
@@ -210,8 +230,9 @@ pub(crate) fn planned_until(planned_by: &[u64], second: i64) -> u64 {
 }
 
 impl Live {
-    /// Adds up what is known. `second` is whole seconds since T0.
-    pub(crate) fn of(fixed: &Fixed, phase: Phase, second: Option<i64>, members: &[Member<'_>], decoded: &Decoded) -> Self {
+    /// Adds up what is known.
+    pub(crate) fn of(fixed: &Fixed, moment: Moment, members: &[Member<'_>], decoded: &Decoded) -> Self {
+        let Moment { phase, second, t0_second } = moment;
         let snapshots = || members.iter().filter_map(|member| member.newest);
         let sum = |count: fn(&Sealed) -> u64| snapshots().map(count).sum();
         let agents: Vec<_> = members.iter().map(|member| agent(member, decoded)).collect();
@@ -238,6 +259,7 @@ impl Live {
             dns: dns(snapshots()),
             response: decoded.response.clone(),
             lateness: decoded.lateness.clone(),
+            heat: t0_second.map(|t0_second| HeatLive::of(&decoded.by_second, t0_second)).unwrap_or_default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use voteburst_burst::clock::FleetTime;
 use voteburst_proto::convert::Sealed;
 
-use super::{Fixed, Live, Member, Rounds};
+use super::{Fixed, Live, Member, Moment, Rounds};
 use crate::conductor::Phase;
 
 /// Least time between two values of one phase, in nanoseconds.
@@ -47,14 +47,14 @@ impl Outlet {
     }
 
     /// Sends a value, and has the histograms decoded anew for those to come.
-    pub(crate) fn send(&mut self, phase: Phase, now: FleetTime, t0: Option<FleetTime>, members: &[Member<'_>]) {
+    pub(crate) fn send(&mut self, now: FleetTime, moment: Moment, members: &[Member<'_>]) {
+        let phase = moment.phase;
         self.shown = Some((phase, now));
         if phase >= Phase::Done {
             self.rounds.all(members.iter().filter_map(|member| member.newest));
         } else {
             self.rounds.begin();
         }
-        let second = t0.map(|t0| (now.0 - t0.0).div_euclid(1_000_000_000));
-        self.to.send_replace(Arc::new(Live::of(&self.fixed, phase, second, members, self.rounds.done())));
+        self.to.send_replace(Arc::new(Live::of(&self.fixed, moment, members, self.rounds.done())));
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use voteburst_burst::tally::Latency;
+use voteburst_burst::tally::{Latency, ResponseBands};
 use voteburst_proto::convert::{Latencies, Sealed};
 
 use super::LatencyLive;
@@ -24,6 +24,8 @@ pub struct Decoded {
     pub response: LatencyLive,
     /// The same of each.
     pub by_proxy: BTreeMap<IpAddr, LatencyLive>,
+    /// Response times by the second after the doors opened that votes were planned for.
+    pub by_second: ResponseBands,
     /// How late votes were.
     pub lateness: LatencyLive,
     /// What agents warn of, by their number.
@@ -85,6 +87,7 @@ impl Rounds {
         self.done = Decoded {
             response: LatencyLive::of(&response),
             by_proxy: sum.response.iter().map(|(address, latency)| (*address, LatencyLive::of(latency))).collect(),
+            by_second: sum.response_by_second,
             lateness: LatencyLive::of(&sum.lateness),
             warnings,
         };

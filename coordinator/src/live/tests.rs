@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use voteburst_burst::clock::FleetTime;
 use voteburst_burst::tally::{Asker, Latency, Tally};
 use voteburst_proto::message::Snapshot;
 
@@ -27,6 +26,7 @@ fn sealed(agent: u32) -> Sealed {
     tally.proxy(two).second(9).failed[Failure::Refused as usize] = 1;
     for millis in [1, 2, 30, 400] {
         tally.proxy(one).response.record_ns(millis * MS);
+        tally.proxy(one).response_by_second.record_ns(4, millis * MS);
     }
     tally.proxy(one).lateness.record_ns(2 * MS);
     tally.unplaced.lateness.record_ns(3 * MS);
@@ -62,6 +62,12 @@ fn fixed() -> Fixed {
     Fixed { limit: Some(30), fronts: vec![address(3)], planned_by: vec![4, 9, 10], ..Fixed::default() }
 }
 
+const DOORS: Moment = Moment { phase: Phase::Doors, second: None, t0_second: None };
+
+fn burst(second: i64) -> Moment {
+    Moment { phase: Phase::Burst, second: Some(second), t0_second: Some(3) }
+}
+
 fn decoded(snapshots: &[Sealed]) -> Decoded {
     let mut rounds = Rounds::default();
     rounds.all(snapshots.iter());
@@ -72,7 +78,7 @@ fn decoded(snapshots: &[Sealed]) -> Decoded {
 fn counts_of_all_agents_add_up_and_proxies_without_any_are_shown_too() {
     let snapshots = [sealed(0), sealed(1)];
     let members: Vec<_> = snapshots.iter().map(|snapshot| member(snapshot, AgentState::Armed)).collect();
-    let live = Live::of(&fixed(), Phase::Burst, Some(2), &members, &decoded(&snapshots));
+    let live = Live::of(&fixed(), burst(2), &members, &decoded(&snapshots));
     assert_eq!((live.sent, live.accepted, live.failed, live.ended, live.connected), (10, 8, 4, 8, 4));
     assert_eq!((live.outcomes["accepted"], live.outcomes["status-5xx"], live.outcomes["refused"]), (8, 2, 2));
     assert_eq!((live.outcomes["no-answer"], live.outcomes.len()), (0, Failure::COUNT + 1));
@@ -88,12 +94,16 @@ fn counts_of_all_agents_add_up_and_proxies_without_any_are_shown_too() {
     assert_eq!((live.dns.queries, live.dns.remembered, live.dns.answers), (2, 2, 4));
     assert_eq!(live.dns.by_address, BTreeMap::from([("127.0.0.1".to_owned(), 4)]));
     assert_eq!((live.proxies[0].response.count, live.response.count, live.lateness.count), (8, 8, 4));
+    // Second 4 of the open doors is second 1 of the burst; 1, 2, 30 and 400 ms lie in bands apart.
+    assert_eq!(live.heat.cells.iter().map(|(t, _, votes)| (*t, *votes)).collect::<Vec<_>>(), [(1, 2); 4]);
+    let before = Live::of(&fixed(), DOORS, &members, &decoded(&snapshots));
+    assert_eq!(before.heat, HeatLive::default(), "nobody knows where T0 lies");
 }
 
 #[test]
 fn an_agent_shows_its_clock_its_lateness_and_what_it_warns_of() {
     let snapshots = [sealed(0)];
-    let live = Live::of(&fixed(), Phase::Burst, Some(0), &[member(&snapshots[0], AgentState::Armed)], &decoded(&snapshots));
+    let live = Live::of(&fixed(), burst(0), &[member(&snapshots[0], AgentState::Armed)], &decoded(&snapshots));
     let agent = &live.agents[0];
     assert_eq!((agent.offset_ms, agent.bound_ms, agent.connected), (Some(-1.5), Some(0.04), 2));
     assert_eq!(agent.lateness_p99_ms, Some(2.047));
@@ -104,7 +114,7 @@ fn an_agent_shows_its_clock_its_lateness_and_what_it_warns_of() {
 fn a_lost_agents_connections_are_not_open_but_what_it_counted_stays() {
     let snapshots = [sealed(0), sealed(1)];
     let members = [member(&snapshots[0], AgentState::Lost), member(&snapshots[1], AgentState::Armed)];
-    let live = Live::of(&fixed(), Phase::Burst, Some(0), &members, &Decoded::default());
+    let live = Live::of(&fixed(), burst(0), &members, &Decoded::default());
     assert_eq!((live.connected, live.sent), (2, 10));
     assert_eq!((live.proxies[0].open, live.proxies[0].connections), (2, 6));
 }
@@ -112,7 +122,7 @@ fn a_lost_agents_connections_are_not_open_but_what_it_counted_stays() {
 #[test]
 fn before_snapshots_come_agents_tell_how_many_are_connected() {
     let waiting = Member { connected: 12, viewers: 20, state: AgentState::Fit, ..Member::default() };
-    let live = Live::of(&fixed(), Phase::Doors, None, &[waiting], &Decoded::default());
+    let live = Live::of(&fixed(), DOORS, &[waiting], &Decoded::default());
     assert_eq!((live.connected, live.planned, live.planned_total, live.length_s), (12, 0, 10, 3));
     assert_eq!(live.agents[0].offset_ms, None);
 }
@@ -120,7 +130,7 @@ fn before_snapshots_come_agents_tell_how_many_are_connected() {
 #[test]
 fn connections_beyond_counting_that_agents_claim_are_as_many_as_can_be_counted() {
     let boaster = || Member { connected: u32::MAX, state: AgentState::Fit, ..Member::default() };
-    let live = Live::of(&fixed(), Phase::Doors, None, &[boaster(), boaster()], &Decoded::default());
+    let live = Live::of(&fixed(), DOORS, &[boaster(), boaster()], &Decoded::default());
     assert_eq!(live.connected, u32::MAX);
 }
 
@@ -177,7 +187,7 @@ fn a_value_is_due_each_second_and_at_each_change_of_phase_while_somebody_listens
     ] {
         assert_eq!(outlet.tick(phase, millis(at), std::iter::empty()), due, "at {at} ms in {phase}");
         if due {
-            outlet.send(phase, millis(at), Some(millis(2_500)), &[]);
+            outlet.send(millis(at), Moment::new(phase, millis(at), Some(millis(2_500)), None), &[]);
         }
     }
     assert_eq!((listener.borrow().phase, listener.borrow().second), (Phase::Planning, Some(-2)));
@@ -191,6 +201,6 @@ fn the_last_value_of_a_run_holds_every_histogram() {
     let (to, listener) = watch::channel(Arc::new(Live::default()));
     let mut outlet = Outlet::new(Watch { to, fronts: Vec::new() }, Fixed::default());
     let snapshot = sealed(0);
-    outlet.send(Phase::Done, FleetTime(0), None, &[member(&snapshot, AgentState::Done)]);
+    outlet.send(FleetTime(0), Moment { phase: Phase::Done, ..Moment::default() }, &[member(&snapshot, AgentState::Done)]);
     assert_eq!(listener.borrow().response.count, 4);
 }

@@ -44,15 +44,15 @@ pub(super) fn judge(message: Option<&wire::ResponseSeconds>) -> Result<u64, Wire
     Ok(votes)
 }
 
-/// Adds response times that came over the wire to what is there; nothing when they are refused.
-pub(super) fn add_to(response: &mut ResponseSeconds, message: Option<&wire::ResponseSeconds>) -> Result<(), WireProblem> {
+/// Tells every second, place and count that came over the wire; nothing when they are refused.
+pub(super) fn cells(message: Option<&wire::ResponseSeconds>, mut add: impl FnMut(u32, usize, u32)) -> Result<(), WireProblem> {
     judge(message)?;
     let Some(message) = message else { return Ok(()) };
     let mut cell = 0;
     for (step, count) in message.step.iter().zip(&message.count) {
         cell += u64::from(*step);
         // Both fit, for they were judged.
-        response.add((cell / ROW) as u32, (cell % ROW) as usize, *count);
+        add((cell / ROW) as u32, (cell % ROW) as usize, *count);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use prost::Message as _;
 use voteburst_burst::clock::Offset;
 use voteburst_burst::outcome::{Failure, Fate};
-use voteburst_burst::tally::{LateSecond, LateSeconds, Latency, Tally};
+use voteburst_burst::tally::{LateSecond, LateSeconds, Latency, ResponseBands, Tally};
 
 use super::agent::head_from_wire;
 use super::{WireProblem, generator, lookups, tally};
@@ -90,6 +90,8 @@ pub struct Latencies {
     pub response: BTreeMap<IpAddr, Latency>,
     /// Planned instant to the moment the viewer began to act, of all.
     pub lateness: Latency,
+    /// Response times by the second that votes were planned for, in seconds since the doors opened, of all proxies.
+    pub response_by_second: ResponseBands,
 }
 
 /// A snapshot that was judged as a whole and is kept as the bytes of a file, next to the few numbers that are needed

@@ -90,6 +90,9 @@ pub(super) fn add_latencies(
         let message = decoded(encoded)?;
         histogram::add_to(sum.response.entry(address(&message.address)?).or_default(), message.response.as_ref())?;
         histogram::add_to(&mut sum.lateness, message.lateness.as_ref())?;
+        response::cells(message.response_seconds.as_ref(), |second, place, count| {
+            sum.response_by_second.add(second, place, count)
+        })?;
     }
     let Some(unplaced) = unplaced else { return Ok(()) };
     histogram::add_to(&mut sum.lateness, unplaced.lateness.as_ref())
@@ -146,7 +149,9 @@ fn add_proxy(message: &wire::ProxyTally, proxy: &mut ProxyTally) -> Result<(), W
     histogram::add_to(&mut proxy.response, message.response.as_ref())?;
     histogram::add_to(&mut proxy.service, message.service.as_ref())?;
     histogram::add_to(&mut proxy.lateness, message.lateness.as_ref())?;
-    response::add_to(&mut proxy.response_by_second, message.response_seconds.as_ref())?;
+    response::cells(message.response_seconds.as_ref(), |second, place, count| {
+        proxy.response_by_second.add(second, place, count)
+    })?;
     message.seconds.as_ref().map_or(Ok(()), |seconds| add_seconds(seconds, &mut proxy.seconds))
 }
 

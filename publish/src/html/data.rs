@@ -3,16 +3,16 @@
 
 use serde_json::{Value, json};
 use voteburst_burst::skew::EVENTS_PER_PROXY;
+use voteburst_burst::tally::{RESPONSE_BANDS, band_ms};
 use voteburst_coordinator::report::{ProxySecond, Report, SecondQuantiles};
 
 use super::Shown;
-use super::detail::{BANDS, band_ms};
 
 /// The data of a page.
 pub(super) fn of(runs: &[Shown<'_>]) -> Value {
     json!({
         "events_per_proxy": EVENTS_PER_PROXY,
-        "bands": (0..=BANDS).map(band_ms).collect::<Vec<_>>(),
+        "bands": (0..=RESPONSE_BANDS).map(band_ms).collect::<Vec<_>>(),
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
     })
 }

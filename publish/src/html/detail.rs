@@ -1,14 +1,10 @@
 //! What a page shows of a run beyond its report.
 
-use voteburst_burst::tally::{Latency, RESPONSE_PLACES, ResponseSeconds, lowest_us};
+use voteburst_burst::tally::{Latency, ResponseSeconds, band_of};
 use voteburst_coordinator::journal::Evidence;
 
 /// Steps of a curve per halving of the distance to 100 %, as HdrHistogram's own tools draw it.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
-/// Places of a response time that make a band of the heat map: half a power of two, so that a dozen bands hold most bursts.
-const PLACES_PER_BAND: usize = 4;
-/// How many bands there are.
-pub(super) const BANDS: usize = RESPONSE_PLACES / PLACES_PER_BAND;
 /// The most of a scenario that a page carries, in bytes; arrivals by trace may be of any length.
 const MOST_SCENARIO: usize = 64 * 1024;
 /// The most of one of its lines, in characters.
@@ -62,11 +58,6 @@ pub struct Heat {
     pub seconds: Vec<(i64, usize, Vec<u64>)>,
 }
 
-/// The least response time of a band, in milliseconds.
-pub(super) fn band_ms(band: usize) -> f64 {
-    lowest_us((band * PLACES_PER_BAND).min(RESPONSE_PLACES)) as f64 / 1_000.0
-}
-
 fn heat(evidence: &Evidence) -> Vec<Heat> {
     let t0 = i64::from(evidence.record.t0_second.unwrap_or(0));
     let proxies = evidence.tally().proxies().into_iter();
@@ -76,7 +67,7 @@ fn heat(evidence: &Evidence) -> Vec<Heat> {
 fn bands(response: &ResponseSeconds, t0: i64) -> Vec<(i64, usize, Vec<u64>)> {
     let mut seconds: Vec<(i64, usize, Vec<u64>)> = Vec::new();
     for (second, place, count) in response.cells() {
-        let (t, band) = (i64::from(second) - t0, place / PLACES_PER_BAND);
+        let (t, band) = (i64::from(second) - t0, band_of(place));
         if seconds.last().is_none_or(|(last, ..)| *last != t) {
             seconds.push((t, band, Vec::new()));
         }
@@ -128,6 +119,8 @@ fn shown(toml: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use voteburst_burst::tally::band_ms;
 
     use super::*;
 

@@ -152,12 +152,10 @@ impl Guard {
 impl Run {
     /// Drains a burst that breaks a limit which the scenario says to stop for.
     pub(super) fn watch_limits(&mut self) {
-        let (Phase::Burst, Some(t0), Some(doors)) = (self.conductor.phase(), self.conductor.t0(), self.conductor.doors_at())
-        else {
+        let (Phase::Burst, Some(t0), Some(t0_second)) = (self.conductor.phase(), self.conductor.t0(), self.t0_second()) else {
             return;
         };
         let Some(mut guard) = self.guard.take() else { return };
-        let t0_second = u32::try_from((t0.0 - doors.0) / 1_000_000_000).unwrap_or(0);
         let times = Times { now: self.clock.now(), t0, t0_second };
         let viewers = |agent| self.part_of(AgentId(agent)).map_or(0, |part| length(&part.viewers).into());
         let stopped = guard.tick(&self.setup.plan, times, self.collection.all(), viewers);

@@ -2,7 +2,7 @@
 
 use super::{Run, length};
 use crate::conduct::Setup;
-use crate::live::{Fixed, Member};
+use crate::live::{Fixed, Member, Moment};
 
 /// What of a run is the same all the time.
 pub(super) fn fixed(setup: &Setup, expected_agents: u32, planned_by: &[u64]) -> Fixed {
@@ -28,7 +28,7 @@ impl Run {
         let (phase, now) = (self.conductor.phase(), self.clock.now());
         if outlet.tick(phase, now, self.collection.all()) {
             let members: Vec<_> = self.members().collect();
-            outlet.send(phase, now, self.conductor.t0(), &members);
+            outlet.send(now, Moment::new(phase, now, self.conductor.t0(), self.t0_second()), &members);
         }
         self.live = Some(outlet);
     }
