@@ -94,25 +94,29 @@ function inks() {
 }
 const chart = (id) => charts.find(([name]) => name === id)[1];
 
-function draw(id, unit, series) {
+/** Lines over time; their scale reaches `least` at least, where that is said. */
+function draw(id, unit, series, least = null) {
   const [ink, line] = inks();
   chart(id).setOption({
     animation: false, grid: { left: 8, right: 14, top: 30, bottom: 24, containLabel: true },
     xAxis: { type: "value", min: "dataMin", max: "dataMax", name: "", axisLabel: { color: ink, formatter: "{value} s", hideOverlap: true }, splitLine: { show: false }, axisLine: { lineStyle: { color: line } } },
-    yAxis: { type: "value", name: unit, axisLine: { onZero: false, lineStyle: { color: line } }, nameTextStyle: { color: ink, align: "left" }, axisLabel: { color: ink }, splitLine: { lineStyle: { color: line } } },
+    yAxis: { type: "value", name: unit, max: ({ max }) => (least > max ? least : null), axisLine: { onZero: false, lineStyle: { color: line } }, nameTextStyle: { color: ink, align: "left" }, axisLabel: { color: ink }, splitLine: { lineStyle: { color: line } } },
     series: series.map((each) => ({ type: "line", showSymbol: each.data.length === 1, silent: true, ...each })),
   }, { notMerge: true });
 }
 
-/** A line across where proxies take no more connections, once it is near enough to be seen. */
-function limitLine(live) {
-  const [, , bad] = inks();
-  const [limit] = live.proxies.map((proxy) => proxy.limit);
-  const near = typeof limit === "number" && live.proxies.some(({ open }) => open >= limit / 2);
-  return near ? { markLine: { silent: true, symbol: "none", label: { formatter: `limit ${told(limit)}`, position: "insideStartTop", color: bad }, lineStyle: { color: bad, type: "solid" }, data: [{ yAxis: limit }] } } : {};
+/** How many connections a proxy takes, once one has come near enough to it to be seen on one scale; else nothing. */
+function limitInSight({ live, points }) {
+  const limit = live.proxies[0]?.limit ?? null;
+  return limit !== null && points.some(({ open }) => open.some((connections) => connections >= limit / 2)) ? limit : null;
 }
 
-const votesIn = (count) => `${told(count)} ${count === 1 ? "vote" : "votes"}`;
+/** A line across at a limit. */
+function limitLine(limit) {
+  const [, , bad] = inks();
+  const label = { formatter: `limit ${told(limit)}`, position: "insideStartBottom", color: bad };
+  return { markLine: { silent: true, symbol: "none", label, lineStyle: { color: bad, type: "solid" }, data: [{ yAxis: limit }] } };
+}
 
 /** Every accepted vote by the second that it was planned for; its colour tells how many others are in its cell. */
 function heatMap({ heat }) {
@@ -126,12 +130,7 @@ function heatMap({ heat }) {
     animation: false, grid: { left: 8, right: 14, top: 30, bottom: 24, containLabel: true },
     xAxis: { ...axis, data: columns, axisLabel: { color: ink, formatter: "{value} s", hideOverlap: true } },
     yAxis: { ...axis, name: "ms", nameTextStyle: { color: ink, align: "left" }, data: bands, axisLabel: { color: ink, hideOverlap: true, formatter: (ms) => String(Number(Number(ms).toPrecision(2))) } },
-    // Counts lie orders apart, so colours go by their logarithm; a single vote is still seen.
-    visualMap: {
-      type: "continuous", min: -0.5, max: Math.log10(most), dimension: 2, calculable: false, hoverLink: false, orient: "horizontal", right: 12, top: 0,
-      itemWidth: 10, itemHeight: 90, text: [votesIn(most), "1"], textStyle: { color: ink, fontSize: 12 },
-      inRange: { color: heatColours(dark.matches) },
-    },
+    visualMap: heatScale(most, ink, dark.matches),
     series: [{
       type: "heatmap", silent: true, progressive: 0, emphasis: { disabled: true },
       data: heat.cells.map(([t, band, votes]) => [(t - starts[0]) / heat.width_s, band, Math.log10(votes)]),
@@ -139,20 +138,23 @@ function heatMap({ heat }) {
   }, { notMerge: true });
 }
 
-function pictures({ live, points }) {
+function pictures(run) {
+  const { live, points } = run;
   const stacked = document.querySelector("input[name=shape]:checked").value === "stacked";
   // Before T0 is fixed nobody knows how far it is: those moments are counted back from the first that does.
   const known = points.findIndex((point) => point.second !== null);
   const origin = known < 0 ? points.length - 1 : known;
   const time = (point) => point.second ?? (known < 0 ? 0 : points[known].second) - (points[origin].number - point.number);
+  // The limit is each proxy's: it says nothing about their sum.
+  const limit = stacked ? null : limitInSight(run);
   draw("sessions", "connections", live.proxies.map((proxy, place) => {
     const { colour, dash } = proxyLook(place, dark.matches);
     return {
       name: proxy.address, data: points.map((point) => [time(point), point.open[place] ?? 0]), itemStyle: { color: colour },
       lineStyle: { color: colour, type: dash, width: stacked ? 1 : 2 }, ...(stacked ? { stack: "all", areaStyle: { color: colour, opacity: 0.75 } } : {}),
-      ...(place === 0 && !stacked ? limitLine(live) : {}),
+      ...(place === 0 && limit !== null ? limitLine(limit) : {}),
     };
-  }));
+  }), limit);
   const look = (place) => ({ color: proxyLook(place, dark.matches).colour, width: 2 });
   const since = points.map((point) => [point, time(point)]).filter(([, second]) => second >= 0);
   const votes = (index, place, type) => ({ data: since.map(([point, second]) => [second, point.votes[index]]), lineStyle: { ...look(place), type }, itemStyle: { color: look(place).color } });

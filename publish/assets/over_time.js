@@ -97,12 +97,7 @@ function heat(run, theme, picked) {
       color: theme.muted, fontSize: 12, interval: (place) => BANDS[place] % everyBand === 0, formatter: (_, place) => rounded(DATA.bands[BANDS[place]]),
     },
   };
-  // Counts lie orders apart, so colours go by their logarithm; a single vote is still seen.
-  option.visualMap = {
-    type: "continuous", min: -0.5, max: Math.log10(HEAT.most), dimension: 2, calculable: false, hoverLink: false, orient: "horizontal", right: 12, top: 4,
-    itemWidth: 10, itemHeight: 90, text: [`${told(HEAT.most)} votes`, "1"], textStyle: { color: theme.muted, fontSize: 12 },
-    inRange: { color: heatColours(theme.dark) },
-  };
+  option.visualMap = heatScale(HEAT.most, theme.muted, theme.dark);
   option.series = [{
     type: "heatmap", name: "votes", silent: true, progressive: 0, itemStyle: { borderWidth: 0 },
     data: cells.map(([column, band, count]) => [column, band - HEAT.low, Math.log10(count)]),

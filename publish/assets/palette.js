@@ -16,5 +16,9 @@ function proxyLook(index, dark) {
   return { colour: colours[index % colours.length], dash };
 }
 
-/** Colours of a heat map, from one vote to the most. */
-const heatColours = (dark) => (dark ? ["#22345a", "#3f7aec", "#e3ecff"] : ["#cfdef5", "#4f86d9", "#0a2a66"]);
+/** ECharts' `visualMap` of a heat map of votes whose cells say their number's logarithm, for counts lie orders apart; a single vote is still seen. */
+const heatScale = (most, ink, dark) => ({
+  type: "continuous", min: -0.5, max: Math.log10(most), dimension: 2, calculable: false, hoverLink: false, orient: "horizontal", right: 12, top: 4,
+  itemWidth: 10, itemHeight: 90, text: [`${most.toLocaleString("en")} ${most === 1 ? "vote" : "votes"}`, "1"], textStyle: { color: ink, fontSize: 12 },
+  inRange: { color: dark ? ["#22345a", "#3f7aec", "#e3ecff"] : ["#cfdef5", "#4f86d9", "#0a2a66"] },
+});

@@ -35,6 +35,19 @@ const figures = () => page.evaluate(() => {
   return { ...top, proxies, drawn: Object.fromEntries(drawn), heat };
 });
 
+/** The picture of sessions still tells, all having hung up, how near to the limit a proxy was. */
+async function limitIsSeen() {
+  const seen = await page.evaluate(() => {
+    const [{ live, points }, sessions] = [runs.at(-1), charts[0][1]];
+    const most = points.reduce((all, { open }) => Math.max(all, ...open), 0);
+    const top = sessions.getModel().getComponent("yAxis").axis.scale.getExtent()[1];
+    return { limit: live.proxies[0].limit, most, top, line: sessions.getOption().series[0].markLine?.data[0].yAxis ?? null };
+  });
+  console.error(`limit on the page: ${JSON.stringify(seen)}`);
+  assert.equal(seen.line, seen.most >= seen.limit / 2 ? seen.limit : null);
+  assert.ok(seen.line === null || seen.top >= seen.line, `a scale up to ${seen.top} does not show ${seen.line}`);
+}
+
 async function accessible(name) {
   const across = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(across <= 0, `${name}: the page is ${across} px wider than the window`);
@@ -58,6 +71,7 @@ try {
   const last = await figures();
   assert.equal(await page.locator("#phase").textContent(), "Done");
   await page.screenshot({ path: "live-light.png", fullPage: true });
+  await limitIsSeen();
   await accessible("light");
   // The keyboard leads to the choice of pictures and through it.
   await page.keyboard.press("Tab");
