@@ -127,9 +127,9 @@ function heatMap({ heat }) {
   const most = heat.cells.reduce((all, [, , votes]) => Math.max(all, votes), 1);
   const axis = { type: "category", axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitLine: { show: false } };
   chart("heat").setOption({
-    animation: false, grid: { left: 8, right: 14, top: 30, bottom: 24, containLabel: true },
+    animation: false, grid: { left: 8, right: 14, top: 36, bottom: 24, containLabel: true },
     xAxis: { ...axis, data: columns, axisLabel: { color: ink, formatter: "{value} s", hideOverlap: true } },
-    yAxis: { ...axis, name: "ms", nameTextStyle: { color: ink, align: "left" }, data: bands, axisLabel: { color: ink, hideOverlap: true, formatter: (ms) => String(Number(Number(ms).toPrecision(2))) } },
+    yAxis: { ...axis, name: "from … ms", nameTextStyle: { color: ink, align: "left" }, data: bands, axisLabel: { color: ink, hideOverlap: true, formatter: (ms) => String(Number(Number(ms).toPrecision(2))) } },
     visualMap: heatScale(most, ink, dark.matches),
     series: [{
       type: "heatmap", silent: true, progressive: 0, emphasis: { disabled: true },
